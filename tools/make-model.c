@@ -27,6 +27,7 @@ static const struct preset presets[] = {
     {"1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 8192, 0, 0},      {"8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 0},
     {"moe", "qwen3moe", 16, 1024, 16, 4, 64, 512, 32000, 4096, 32, 4},  {"tiny-gemma3", "gemma3", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
     {"tiny-moe", "qwen3moe", 8, 256, 4, 2, 64, 128, 1024, 2048, 16, 4}, {"tiny-qwen2vl", "qwen2vl", 8, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
+    {"tiny-gemma4", "gemma4", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
 };
 
 enum { POOL_ROWS = 2048, N_BYTES = 256, MAX_TENSORS = 1024 };
@@ -152,6 +153,34 @@ static void write_vocabulary(const struct maker *m, struct model_writer *w) {
                     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}");
 }
 
+/* ---- gemma4: five layers with a window, then one that sees everything and has wider heads ---- */
+
+enum { GEMMA4_PERIOD = 6, GEMMA4_WINDOW = 32 };
+
+static bool is_arch(const struct maker *m, const char *arch) { return strcmp(m->p.arch, arch) == 0; }
+
+static uint32_t head_dim(const struct maker *m, uint32_t layer) {
+    bool wide = is_arch(m, "gemma4") && layer % GEMMA4_PERIOD == GEMMA4_PERIOD - 1;
+    return wide ? 2 * m->p.head_dim : m->p.head_dim;
+}
+
+static void write_gemma4(const struct maker *m, struct model_writer *w) {
+    const struct preset *p = &m->p;
+    model_write_u32(w, "gemma4.attention.key_length_swa", p->head_dim);
+    model_write_u32(w, "gemma4.attention.value_length_swa", p->head_dim);
+    model_write_u32(w, "gemma4.rope.dimension_count_swa", p->head_dim);
+    model_write_f32(w, "gemma4.rope.freq_base_swa", 10000.0f);
+    model_write_u32(w, "gemma4.attention.sliding_window", GEMMA4_WINDOW);
+    model_write_u32(w, "gemma4.attention.shared_kv_layers", 0);
+    model_write_u32(w, "gemma4.embedding_length_per_layer_input", 0);
+    model_write_f32(w, "gemma4.final_logit_softcapping", 30.0f);
+    model_write_array(w, "gemma4.attention.sliding_window_pattern", MODEL_KV_BOOL, p->n_layer);
+    for (uint32_t i = 0; i < p->n_layer; i++) {
+        uint8_t window = head_dim(m, i) == p->head_dim;
+        model_write_raw(w, &window, 1);
+    }
+}
+
 /* ---- metadata and tensors ---- */
 
 static void write_metadata(const struct maker *m, struct model_writer *w) {
@@ -168,13 +197,14 @@ static void write_metadata(const struct maker *m, struct model_writer *w) {
     model_write_u32(w, KEY("feed_forward_length"), p->n_ff);
     model_write_u32(w, KEY("attention.head_count"), p->n_head);
     model_write_u32(w, KEY("attention.head_count_kv"), p->n_head_kv);
-    model_write_u32(w, KEY("attention.key_length"), p->head_dim);
-    model_write_u32(w, KEY("attention.value_length"), p->head_dim);
-    model_write_u32(w, KEY("rope.dimension_count"), p->head_dim);
+    model_write_u32(w, KEY("attention.key_length"), head_dim(m, GEMMA4_PERIOD - 1));
+    model_write_u32(w, KEY("attention.value_length"), head_dim(m, GEMMA4_PERIOD - 1));
+    model_write_u32(w, KEY("rope.dimension_count"), head_dim(m, GEMMA4_PERIOD - 1));
     model_write_f32(w, KEY("rope.freq_base"), 10000.0f);
     model_write_f32(w, KEY("attention.layer_norm_rms_epsilon"), 1e-5f);
     model_write_u32(w, KEY("vocab_size"), p->n_vocab);
-    if (strcmp(p->arch, "gemma3") == 0) model_write_u32(w, KEY("attention.sliding_window"), 512);
+    if (is_arch(m, "gemma3")) model_write_u32(w, KEY("attention.sliding_window"), 512);
+    if (is_arch(m, "gemma4")) write_gemma4(m, w);
     if (strcmp(p->arch, "qwen2vl") == 0) {
         const uint32_t sections[4] = {p->head_dim / 8, p->head_dim * 3 / 16, p->head_dim * 3 / 16, 0}; /* of half of a head */
         model_write_array(w, KEY("rope.dimension_sections"), MODEL_KV_U32, 4);
@@ -214,8 +244,6 @@ static void add_norm(struct maker *m, uint32_t layer, const char *what, uint64_t
     add_tensor(m, name, 1, n, 1, 1, FILL_ONES, 1);
 }
 
-static bool is_arch(const struct maker *m, const char *arch) { return strcmp(m->p.arch, arch) == 0; }
-
 static void add_bias(struct maker *m, uint32_t layer, const char *what, uint64_t n) {
     char name[64];
     snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s.bias", layer, what);
@@ -224,7 +252,8 @@ static void add_bias(struct maker *m, uint32_t layer, const char *what, uint64_t
 
 static void add_layer(struct maker *m, uint32_t i) {
     const struct preset *p = &m->p;
-    uint64_t q = (uint64_t)p->n_head * p->head_dim, kv = (uint64_t)p->n_head_kv * p->head_dim, n = p->n_expert ? p->n_expert : 1;
+    uint64_t q = (uint64_t)p->n_head * head_dim(m, i), kv = (uint64_t)p->n_head_kv * head_dim(m, i), n = p->n_expert ? p->n_expert : 1;
+    bool gemma = is_arch(m, "gemma3") || is_arch(m, "gemma4");
     float residual = 1.0f / sqrtf(2.0f * (float)p->n_layer);
     add_norm(m, i, "attn_norm", p->n_embd);
     add_matrix(m, i, "attn_q", p->n_embd, q, 1, 1);
@@ -232,7 +261,8 @@ static void add_layer(struct maker *m, uint32_t i) {
     add_matrix(m, i, "attn_v", p->n_embd, kv, 1, 1);
     add_matrix(m, i, "attn_output", q, p->n_embd, 1, residual);
     add_norm(m, i, "ffn_norm", p->n_embd);
-    if (is_arch(m, "gemma3")) {
+    if (is_arch(m, "gemma4")) add_norm(m, i, "layer_output_scale", 1);
+    if (gemma) {
         add_norm(m, i, "post_attention_norm", p->n_embd);
         add_norm(m, i, "post_ffw_norm", p->n_embd);
     }
@@ -241,9 +271,9 @@ static void add_layer(struct maker *m, uint32_t i) {
         add_bias(m, i, "attn_k", kv);
         add_bias(m, i, "attn_v", kv);
     }
-    if (p->n_expert || is_arch(m, "gemma3")) {
-        add_norm(m, i, "attn_q_norm", p->head_dim);
-        add_norm(m, i, "attn_k_norm", p->head_dim);
+    if (p->n_expert || gemma) {
+        add_norm(m, i, "attn_q_norm", head_dim(m, i));
+        add_norm(m, i, "attn_k_norm", head_dim(m, i));
     }
     if (p->n_expert) {
         add_matrix(m, i, "ffn_gate_inp", p->n_embd, n, 1, 1);
@@ -257,10 +287,12 @@ static void add_layer(struct maker *m, uint32_t i) {
 
 static void add_tensors(struct maker *m) {
     const struct preset *p = &m->p;
-    add_tensor(m, "token_embd.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, is_arch(m, "gemma3") ? 0.06f : 1);
+    bool gemma = is_arch(m, "gemma3") || is_arch(m, "gemma4");
+    add_tensor(m, "token_embd.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, gemma ? 0.06f : 1);
+    if (is_arch(m, "gemma4")) add_tensor(m, "rope_freqs.weight", 1, p->head_dim, 1, 1, FILL_ONES, 1);
     for (uint32_t i = 0; i < p->n_layer; i++) add_layer(m, i);
     add_tensor(m, "output_norm.weight", 1, p->n_embd, 1, 1, FILL_ONES, 1);
-    if (!is_arch(m, "gemma3")) add_tensor(m, "output.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, 2.0f / sqrtf((float)p->n_embd));
+    if (!gemma) add_tensor(m, "output.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, 2.0f / sqrtf((float)p->n_embd));
 }
 
 /* ---- data ---- */
@@ -343,8 +375,9 @@ static const struct preset *find_preset(const char *name) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: make-model --preset tiny|300m|1b|8b|moe|tiny-gemma3|tiny-qwen2vl --type f32|f16|q8_0|q4_k|... --out FILE "
-                    "[--layers N] [--seed N]\n");
+    fprintf(stderr,
+            "usage: make-model --preset tiny|300m|1b|8b|moe|tiny-gemma3|tiny-gemma4|tiny-qwen2vl --type f32|f16|q8_0|q4_k|... --out FILE "
+            "[--layers N] [--seed N]\n");
     return 64;
 }
 

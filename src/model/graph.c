@@ -69,7 +69,7 @@ static int32_t alone(const struct paths *p, int32_t border, const struct model_g
     for (uint32_t i = g->n; i-- > 0 && all != 0;) {
         const struct model_graph_node *n = &g->node[i];
         bool fits = like == NULL || (n->n_values == like->n_values && strcmp(n->op, like->op) == 0);
-        if (fits && p->behind[i] < border && p->to[i] * p->from[i] % PRIME == all) return (int32_t)i;
+        if (fits && !ends(n, border) && p->behind[i] < border && p->to[i] * p->from[i] % PRIME == all) return (int32_t)i;
     }
     return NONE;
 }

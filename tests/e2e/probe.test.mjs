@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { caravan, demoModel, startCluster, stopCluster } from './lib/cluster.mjs'
+import { makeZoo } from './lib/zoo.mjs'
 
 const table = readFileSync(join(process.env.CARAVAN_SOURCE, 'tables/quirks.def'), 'utf8')
 const model = join(process.env.CARAVAN_TMP, 'bitnet.gguf')
@@ -47,6 +48,15 @@ test('an architecture without a row is probed once, and runs in slices', async (
     assert.deepEqual(await chat(nodes), whole)
     assert.equal(nodes[0].logText().split(PROBING).length, before, 'it is not probed again')
     await stopCluster(nodes)
+})
+
+// Layers that end in a multiplication, as the norm behind the last of them does.
+test('gemma4 has no row, and runs in slices', () => {
+    assert.ok(!table.includes('QUIRK("gemma4"'), 'the table has gemma4 by now')
+    const [made] = makeZoo('gemma4')
+    const probed = spawnSync(caravan, ['verify', made, '--stages', '2', '--probe', '--prompt-tokens', '48', '--tokens', '12', '--ctx', '256', '--threads', '1'], { encoding: 'utf8' })
+    assert.equal(probed.status, 0, probed.stdout + probed.stderr)
+    assert.match(probed.stdout, /in 2 slices of 6, 6 layers: identical/)
 })
 
 test('verify --probe finds the same row and says that it holds', () => {

@@ -33,6 +33,7 @@ struct shape {
     bool unnamed;       /* results have no names */
     bool looks_back;    /* odd layers read what the layer before them wrote into its memory */
     bool skips;         /* every layer reads the embedding again */
+    bool scaled;        /* results are scaled by a weight, as what is normalised behind them is */
 };
 
 static struct model_graph make(const struct shape *s) {
@@ -50,7 +51,9 @@ static struct model_graph make(const struct shape *s) {
         snprintf(leaf, sizeof(leaf), "blk.%d.ffn_down.weight", i);
         uint32_t down = add(&g, "MUL_MAT", "node_9", width, leaf, (int)attention, s->skips ? (int)embd : -1);
         snprintf(name, sizeof(name), s->unnamed ? "node_%d" : "l_out-%d", i);
-        x = add(&g, "ADD", name, width, NULL, (int)down, (int)x);
+        x = add(&g, "ADD", s->scaled ? "node_8" : name, width, NULL, (int)down, (int)x);
+        snprintf(leaf, sizeof(leaf), "blk.%d.layer_output_scale.weight", i);
+        if (s->scaled) x = add(&g, "MUL", name, width, leaf, (int)x, -1);
     }
     x = add(&g, "MUL", "result_norm", width, "output_norm.weight", (int)x, -1);
     add(&g, "MUL_MAT", "result_output", 100, "output.weight", (int)x, -1);
@@ -83,6 +86,7 @@ static void graphs_become_rows(void **state) {
     expect(&(struct shape){.streams = 4, .entry = "hc_init"}, "new period=1 width=4 out=l_out- in=hc_init");
     expect(&(struct shape){.streams = 1, .unnamed = true}, "new period=1 width=1 out=ffn_down.weight>ADD");
     expect(&(struct shape){.streams = 1, .looks_back = true}, "new period=2 width=1 out=l_out-");
+    expect(&(struct shape){.streams = 1, .scaled = true}, "new period=1 width=1 out=l_out-");
 }
 
 static void what_stands_against_it_is_said(void **state) {
