@@ -113,6 +113,13 @@ err_code coordinator_may_load(const struct coordinator *c, clock_us now, const s
     return err_set(e, ERR_UNAVAILABLE, "node %s looks after model \"%s\"", claim.node_name, name);
 }
 
+/* By wish_met they are the files that the model was loaded with; the scales may be others. */
+static void set_adapters(struct coordinator *c, const char *name, const char *adapters) {
+    for (size_t i = 0; i < c->n_copies; i++)
+        if (strcmp(c->copies[i]->record.name, name) == 0) wish_set_text(&c->copies[i]->record.wish, WISH_LORA, adapters);
+    c->publish = true;
+}
+
 bool coordinator_load(struct coordinator *c, clock_us now, const struct coordinator_view *v, const char *name,
                       const struct load_wish *wish) {
     struct copy *x = copy_named(c, name);
@@ -125,6 +132,7 @@ bool coordinator_load(struct coordinator *c, clock_us now, const struct coordina
         wish_set(&x->record.wish, WISH_ASKED, claims_now(c, v, name));
         c->publish = true;
     }
+    if (x && wish_says(wish, WISH_LORA)) set_adapters(c, name, wish->lora);
     return !x;
 }
 

@@ -12,6 +12,8 @@
 #include "cli/admin.h"
 #include "cli/answer.h"
 #include "cli/cli.h"
+#include "members/wish.h"
+#include "model/adapter.h"
 #include "model/card.h"
 #include "terminal/stop.h"
 
@@ -118,13 +120,10 @@ static err_code post_model(const struct options *o, const char *path, yyjson_mut
     return code;
 }
 
-err_code cli_load_model(const struct options *o, int *exit_status, struct err *e) {
-    char model[PATH_MAX], name[MODEL_NAME_SIZE];
-    (void)exit_status;
-    err_code code = model_argument(option_argument(o, 0), model, e);
-    if (code != ERR_OK) return code;
-    yyjson_mut_doc *doc = json_new();
+/* What the model is to be loaded with, as the API takes it. */
+static err_code put_wish(const struct options *o, yyjson_mut_doc *doc, struct err *e) {
     yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
+    char adapters[WISH_MAX_TEXT];
     if (option_is_set(o, OPT_PLACEMENT)) yyjson_mut_obj_add_str(doc, root, "placement", option_text(o, OPT_PLACEMENT));
     if (option_is_set(o, OPT_REPLAN)) yyjson_mut_obj_add_str(doc, root, "replan", option_text(o, OPT_REPLAN));
     if (option_is_set(o, OPT_CTX)) yyjson_mut_obj_add_int(doc, root, "ctx", option_int(o, OPT_CTX));
@@ -133,7 +132,21 @@ err_code cli_load_model(const struct options *o, int *exit_status, struct err *e
         int64_t replicas = option_int(o, OPT_REPLICAS);
         yyjson_mut_obj_add_int(doc, root, "replicas", replicas > 0 ? replicas : 0);
     }
-    code = post_model(o, "/caravan/v1/models/load", doc, model, name, e);
+    if (!option_is_set(o, OPT_LORA)) return ERR_OK;
+    err_code code = model_adapters_absolute(option_text(o, OPT_LORA), adapters, sizeof(adapters), e);
+    if (code == ERR_OK) yyjson_mut_obj_add_strcpy(doc, root, "lora", adapters);
+    else err_prefix(e, "--lora");
+    return code;
+}
+
+err_code cli_load_model(const struct options *o, int *exit_status, struct err *e) {
+    char model[PATH_MAX], name[MODEL_NAME_SIZE];
+    (void)exit_status;
+    err_code code = model_argument(option_argument(o, 0), model, e);
+    if (code != ERR_OK) return code;
+    yyjson_mut_doc *doc = json_new();
+    code = put_wish(o, doc, e);
+    if (code == ERR_OK) code = post_model(o, "/caravan/v1/models/load", doc, model, name, e);
     yyjson_mut_doc_free(doc);
     return code == ERR_OK ? load_wait(o, name, e) : code;
 }

@@ -75,11 +75,23 @@ static const char *wish_show(const struct load_wish *w, enum wish_id id, char te
     return text;
 }
 
+/* With the same adapters a model need not be loaded again: how much of each is added is said with every request. */
+static bool same_adapters(const char *a, const char *b) {
+    struct model_adapter of_a[MODEL_MAX_ADAPTERS], of_b[MODEL_MAX_ADAPTERS];
+    uint32_t n_a = 0, n_b = 0;
+    if (model_adapters_parse(a, of_a, &n_a, NULL) != ERR_OK || model_adapters_parse(b, of_b, &n_b, NULL) != ERR_OK || n_a != n_b)
+        return false;
+    for (uint32_t i = 0; i < n_a; i++)
+        if (strcmp(of_a[i].path, of_b[i].path) != 0) return false;
+    return true;
+}
+
 err_code wish_met(const struct load_wish *asked, const struct load_wish *has, const char *model, struct err *e) {
     char a[WISH_MAX_TEXT], b[WISH_MAX_TEXT];
     for (enum wish_id id = 0; id < WISH_COUNT; id++) {
         if (id == WISH_KEPT || id == WISH_ASKED || id == WISH_PINNED || id == WISH_KEEP_S) continue;
         if (!wish_says(asked, id) || !wish_says(has, id) || memcmp(field_in(asked, id), field_in(has, id), rows[id].size) == 0) continue;
+        if (id == WISH_LORA && same_adapters(asked->lora, has->lora)) continue;
         err_set_field(e, ERR_STALE, rows[id].name, "model \"%s\" is loaded already, with %s and not %s", model, wish_show(has, id, b),
                       wish_show(asked, id, a));
         err_hint(e, "unload it first: caravan unload %s", model);

@@ -42,7 +42,7 @@ void wish_unset(struct load_wish *w, enum wish_id id);
 void wish_merge(struct load_wish *w, const struct load_wish *from);
 bool wish_same(const struct load_wish *a, const struct load_wish *b);
 /* May the wish `asked` be met by a model that was loaded with `has`, as it is? ERR_STALE names the first field that both give with
- * different values. Who asked for the model, when, and how long it stays do not count. */
+ * different values. Who asked for the model, when, how long it stays, and the scales of its adapters do not count. */
 err_code wish_met(const struct load_wish *asked, const struct load_wish *has, const char *model, struct err *e);
 
 /* Reads the fields that are there into *ret, which keeps the others. ERR_INVALID or ERR_LIMIT names the field; *ret is then as it was. */

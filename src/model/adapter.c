@@ -48,27 +48,37 @@ err_code model_adapters_parse(const char *text, struct model_adapter ret[MODEL_M
     return ERR_OK;
 }
 
-err_code model_adapters_absolute(const char *text, char *ret, size_t size, struct err *e) {
-    struct model_adapter list[MODEL_MAX_ADAPTERS];
-    uint32_t n = 0;
+err_code model_adapters_write(const struct model_adapter *list, uint32_t n, char *ret, size_t size, struct err *e) {
     size_t at = 0;
-    err_code code = model_adapters_parse(text, list, &n, e);
     if (size > 0) ret[0] = '\0';
-    for (uint32_t i = 0; i < n && code == ERR_OK; i++) {
-        char *path = realpath(list[i].path, NULL);
-        if (path == NULL) {
-            err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read adapter \"%s\"", list[i].path);
-            err_hint(e, "give the path of a GGUF file that convert_lora_to_gguf.py has made");
-            return ERR_NOT_FOUND;
-        }
-        int len = snprintf(ret + at, size - at, "%s%s:%.9g", i > 0 ? "," : "", path, list[i].scale);
-        bool odd = strchr(path, ',') != NULL;
-        free(path);
-        if (odd) return err_set(e, ERR_INVALID, "a comma in the path of adapter \"%s\"", list[i].path);
+    for (uint32_t i = 0; i < n; i++) {
+        if (strchr(list[i].path, ',') != NULL) return err_set(e, ERR_INVALID, "a comma in the path of adapter \"%s\"", list[i].path);
+        int len = snprintf(ret + at, size - at, "%s%s:%.9g", i > 0 ? "," : "", list[i].path, list[i].scale);
         if (len < 0 || (size_t)len >= size - at) return err_set(e, ERR_LIMIT, "the paths of the adapters are too long");
         at += (size_t)len;
     }
-    return code;
+    return ERR_OK;
+}
+
+static err_code make_absolute(struct model_adapter *a, struct err *e) {
+    char *path = realpath(a->path, NULL);
+    size_t len = path != NULL ? strlen(path) : 0;
+    if (path == NULL) {
+        err_set_errno(e, ERR_NOT_FOUND, errno, "cannot read adapter \"%s\"", a->path);
+        err_hint(e, "give the path of a GGUF file that convert_lora_to_gguf.py has made");
+        return ERR_NOT_FOUND;
+    }
+    if (len < sizeof(a->path)) memcpy(a->path, path, len + 1);
+    free(path);
+    return len < sizeof(a->path) ? ERR_OK : err_set(e, ERR_LIMIT, "the path of adapter \"%s\" is too long", a->path);
+}
+
+err_code model_adapters_absolute(const char *text, char *ret, size_t size, struct err *e) {
+    struct model_adapter list[MODEL_MAX_ADAPTERS];
+    uint32_t n = 0;
+    err_code code = model_adapters_parse(text, list, &n, e);
+    for (uint32_t i = 0; i < n && code == ERR_OK; i++) code = make_absolute(&list[i], e);
+    return code == ERR_OK ? model_adapters_write(list, n, ret, size, e) : code;
 }
 
 /* ---- does it fit? ---- */

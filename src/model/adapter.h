@@ -22,6 +22,9 @@ err_code model_adapters_parse(const char *text, struct model_adapter ret[MODEL_M
 /* The same text, with absolute paths. Reads folders. ERR_NOT_FOUND: a file that isn't there; ERR_LIMIT: more than `size` bytes. */
 err_code model_adapters_absolute(const char *text, char *ret, size_t size, struct err *e);
 
+/* "FILE:SCALE,..." of them, which model_adapters_parse reads again. ERR_INVALID: a comma in a path; ERR_LIMIT: more than `size` bytes. */
+err_code model_adapters_write(const struct model_adapter *list, uint32_t n, char *ret, size_t size, struct err *e);
+
 /* Is this the header of an adapter, and not of a model? */
 bool model_adapter_is(const struct model_gguf *g);
 /* Is it an adapter for this model? ERR_UNSUPPORTED, ERR_INVALID: the error names the tensor or the key. */

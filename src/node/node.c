@@ -230,6 +230,7 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     if (code != ERR_OK) return code;
     n->models_routes = (struct models_routes){.models = n->models,
                                               .catalog = n->catalog,
+                                              .backend = backend,
                                               .records = &n->records,
                                               .balance = n->balance,
                                               .own_record = node_own_record,

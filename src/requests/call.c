@@ -25,6 +25,7 @@
 #include "gateway/answer.h"
 #include "gateway/find.h"
 #include "gateway/loads.h"
+#include "model/adapter.h"
 #include "os/os.h"
 
 #define BIT(state) (1u << (state))
@@ -417,6 +418,16 @@ void call_set_model(struct call *call, const char *id) {
     call->answer.model = call->route.alias != NULL ? call->route.alias->name : call->model;
 }
 
+void call_set_adapters(struct call *call, const struct backend_model *model) {
+    struct engine_sampling *s = &call->request.sampling;
+    struct model_adapter list[MODEL_MAX_ADAPTERS];
+    uint32_t n = 0;
+    if (s->has_lora || model->lora == NULL || model_adapters_parse(model->lora, list, &n, NULL) != ERR_OK || n == 0) return;
+    s->has_lora = true;
+    s->n_lora = n;
+    for (uint32_t i = 0; i < n; i++) s->lora[i] = (struct engine_lora){i, (float)list[i].scale};
+}
+
 /* Does the request only ask for the model to be unloaded? */
 static bool only_unloads(const struct api_request *r) {
     return r->n_prompts == 0 && yyjson_mut_arr_size(r->chat) == 0 && r->has_keep && r->keep_s == 0;
@@ -435,6 +446,7 @@ static err_code step_wait(struct call *call, enum call_state *next, struct err *
     if (code != ERR_OK) return code;
     call_set_model(call, model->id);
     if (model->ready) {
+        call_set_adapters(call, model);
         *next = call->looked ? CALL_RENDERING : CALL_LOOKING;
         return ERR_OK;
     }

@@ -148,6 +148,7 @@ static void make_key(const struct call *call, const struct backend_model *model,
     const struct cache_key_parts parts = {.request = call->digest,
                                           .api = call->api->name,
                                           .weights = model->weights,
+                                          .adapters = model->lora,
                                           .chat_template = model->chat_template,
                                           .engine = model->engine,
                                           .tenant = call->owner,
@@ -183,6 +184,7 @@ static err_code ask(struct call *call, const struct backend_model *model, const 
     uint8_t key[CACHE_KEY_SIZE];
     make_key(call, model, key);
     call->looked = true;
+    call_set_adapters(call, model);
     call_set_model(call, model->id);
     entry_writer_init(&cc->writer);
     cache_service_ask(call->gateway->cache, key, wish, &cc->request, on_answer, call);

@@ -149,6 +149,8 @@ bool call_collects(const struct call *call);
 
 /* The model that answers, as the backend names it. */
 void call_set_model(struct call *call, const char *id);
+/* A request that says nothing of adapters gets the model's scales of now, which are then those of the whole answer. */
+void call_set_adapters(struct call *call, const struct backend_model *model);
 /* Sets the fields by which the head orders the requests that wait there: the call's priority and key. */
 void call_rank(const struct call *call, struct request *r);
 /* Asks the backend who computes this part of the work. again: who did was lost; the client hears of it even if the same copy goes on, on

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Adapters (--lora): an answer with one is another answer, the same on one, two and three machines; a request chooses its own, beside
 // requests with others; what a request with other adapters has left in the KV cache is of no use; a machine without the file fetches its
-// part (that is in e2e_weights); bad files are refused.
+// part (that is in e2e_weights); adapters are chosen when a model is loaded while nodes run, and their scales changed later; bad files are refused.
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { caravan, demoModel, startCluster, stopCluster } from './lib/cluster.mjs'
+import { Node, caravan, demoModel, startCluster, stopCluster, until } from './lib/cluster.mjs'
 
 const tmp = process.env.CARAVAN_TMP, tools = dirname(caravan)
 const one = join(tmp, 'one.gguf'), two = join(tmp, 'two.gguf')
@@ -15,9 +15,9 @@ for (const [file, seed] of [[one, 1], [two, 2]])
     execFileSync(join(tools, 'make-lora'), ['--model', demoModel, '--out', file, '--seed', `${seed}`, '--size', '0.5'])
 
 const PROMPT = 'The desert was quiet, and the llamas walked in a line behind the old woman who knew the way.'
-async function complete(node, body = {}) {
+async function complete(node, body = {}, headers = {}) {
     const response = await fetch(`${node.api}/v1/completions`, {
-        method: 'POST', headers: { 'content-type': 'application/json' },
+        method: 'POST', headers: { 'content-type': 'application/json', ...headers },
         body: JSON.stringify({ prompt: PROMPT, temperature: 0, seed: 1, max_tokens: 16, logprobs: 1, ...body }),
     })
     const answer = await response.json()
@@ -66,6 +66,60 @@ test('without adapters: the answers of "lora": [], and a request for one is refu
     assert.deepEqual(only(await complete(nodes[0], { lora: [] })), seen.none)
     assert.equal((await complete(nodes[0], { lora: [{ id: 0, scale: 1 }] })).status, 400)
     assert.deepEqual(await (await fetch(`${nodes[0].api}/lora-adapters`)).json(), [])
+})
+
+// Adapters of a model that is loaded while the nodes run: by the command line and by the admin API. Their scales change without a load, on all nodes,
+// and the response cache doesn't give an answer of other scales.
+test('load --lora, and other scales later', async (t) => {
+    const folder = join(tmp, 'models')
+    mkdirSync(folder, { recursive: true })
+    copyFileSync(demoModel, join(folder, 'demo.gguf'))
+    const options = ['--memory', '256M', '--models-dir', folder, '--ctx', '256', '--parallel', '5', '--exact', '--cache', 'on']
+    const nodes = [await new Node('asked', options).open()]
+    nodes.push(await new Node('helper', ['--memory', '256M', '--ctx', '256', '--cache', 'on', '--peer', nodes[0].listen, '--models-dir', join(tmp, 'empty')]).open())
+    t.after(() => stopCluster(nodes))
+    const at = ['--api', nodes[0].api.replace('http://', ''), '--state-dir', nodes[0].dir]
+    const load = (...lora) => spawnSync(caravan, ['load', 'demo', '--placement', '4,4', ...lora, ...at], { encoding: 'utf8', timeout: 120000, cwd: tmp })
+    const post = (node, path, body) => fetch(`${node.api}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+    const listed = async (node) => (await (await fetch(`${node.api}/lora-adapters?model=demo`)).json())
+    await until('both nodes', async () => (await nodes[0].status()).nodes.length === 2)
+
+    assert.match(load('--lora', 'missing.gguf').stderr, /--lora: cannot read adapter "missing\.gguf"/)
+    const refused = await post(nodes[0], '/caravan/v1/models/load', { model: 'demo', lora: 'one.gguf' })
+    assert.equal(refused.status, 400)
+    assert.match((await refused.json()).error.message, /whole path/)
+    const loaded = load('--lora', 'one.gguf,two.gguf:0') // relative to where the command runs
+    assert.equal(loaded.status, 0, loaded.stderr)
+    assert.deepEqual(await listed(nodes[1]), [{ id: 0, path: 'one.gguf', scale: 1 }, { id: 1, path: 'two.gguf', scale: 0 }])
+    for (const node of nodes) assert.equal(node.stages().length, 1)
+    for (const node of nodes) assert.deepEqual(only(await complete(node, { model: 'demo' })), seen.usual)
+
+    // llama-server's way: an adapter that is not in the list gets 0. All nodes hear of it.
+    const pids = nodes.map((node) => node.stages()[0])
+    const changed = await post(nodes[1], '/lora-adapters?model=demo', [{ id: 1, scale: 1 }])
+    assert.deepEqual([changed.status, await changed.json()], [200, { success: true }])
+    for (const node of nodes) await until('the new scales', async () => (await listed(node))[1].scale === 1)
+    assert.deepEqual(await listed(nodes[0]), [{ id: 0, path: 'one.gguf', scale: 0 }, { id: 1, path: 'two.gguf', scale: 1 }])
+    for (const node of nodes) assert.deepEqual(only(await complete(node, { model: 'demo' })), seen.other)
+    assert.deepEqual(only(await complete(nodes[0], { model: 'demo', lora: [{ id: 0, scale: 1 }] })), seen.usual) // what a request says counts
+    for (const [body, why] of [[{ id: 0 }, /expected an array/], [[{ id: 2, scale: 1 }], /there is no adapter 2: the model has 2/], [[{ id: 0 }], /entry 0/]]) {
+        const bad = await post(nodes[0], '/lora-adapters', body)
+        assert.equal(bad.status, 400)
+        assert.match((await bad.json()).error.message, why)
+    }
+    assert.equal((await post(nodes[0], '/lora-adapters?model=other', [])).status, 404)
+    // `load` changes scales, too; other files need an unload.
+    assert.equal(load('--lora', `${one}:0.5,${two}:-0.25`).status, 0)
+    for (const node of nodes) await until('the new scales', async () => (await listed(node))[0].scale === 0.5)
+    for (const node of nodes) assert.deepEqual(only(await complete(node, { model: 'demo' })), seen.both)
+    assert.match(load('--lora', two).stderr, /is loaded already, with .*one\.gguf/)
+    assert.deepEqual(nodes.map((node) => node.stages()[0]), pids, 'nothing was loaded again')
+
+    // A stage is lost: what comes instead has the scales of now.
+    process.kill(pids[1], 'SIGKILL')
+    await until('a new stage', () => nodes[1].stages().some((pid) => pid !== pids[1]))
+    for (const node of nodes) await node.ready()
+    assert.deepEqual(only(await complete(nodes[1], { model: 'demo' }, { 'cache-control': 'no-cache' })), seen.both)
 })
 
 test('verify: with adapters the slices give the bits of the whole model', () => {

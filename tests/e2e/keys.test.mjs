@@ -14,6 +14,7 @@ const harm = {
     'POST /caravan/v1/models/load': { model: 'spare' },
     'POST /caravan/v1/models/unload': { model: 'spare' },
     'DELETE /caravan/v1/models/{}': undefined,
+    'POST /lora-adapters': [{ id: 0, scale: 1 }],
     'POST /caravan/v1/nodes/remove': { name: 'other', grace: 0 },
     'POST /caravan/v1/nodes/allow': { name: 'other' },
     'POST /caravan/v1/nodes/forget': { name: 'other' },

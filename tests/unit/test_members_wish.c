@@ -57,6 +57,25 @@ static void what_is_loaded_otherwise(void **state) {
     assert_int_equal(wish_met(&has, &has, "m", &e), ERR_OK);
 }
 
+/* With the same adapters only their scales change, for which nothing is loaded. */
+static void other_scales_and_other_adapters(void **state) {
+    (void)state;
+    struct load_wish asked = {0}, has = {0};
+    struct err e = {0};
+    assert_int_equal(read("{\"lora\":\"/a.gguf:0.5,/b.gguf\"}", &has, &e), ERR_OK);
+    static const struct {
+        const char *json;
+        err_code code;
+    } cases[] = {{"{\"lora\":\"/a.gguf,/b.gguf:-1\"}", ERR_OK},
+                 {"{\"lora\":\"/b.gguf,/a.gguf\"}", ERR_STALE}, /* their order is that of requests' ids */
+                 {"{\"lora\":\"/a.gguf\"}", ERR_STALE},
+                 {"{\"lora\":\"/a.gguf,/b.gguf,/c.gguf\"}", ERR_STALE}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(read(cases[i].json, &asked, &e), ERR_OK);
+        assert_int_equal(wish_met(&asked, &has, "m", &e), cases[i].code);
+    }
+}
+
 static void what_is_not_said(void **state) {
     (void)state;
     struct load_wish w = {0}, own = {0};
@@ -102,6 +121,7 @@ static void what_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_field_there_and_back), cmocka_unit_test(what_is_loaded_otherwise),
-                                       cmocka_unit_test(what_is_not_said), cmocka_unit_test(what_is_refused)};
+                                       cmocka_unit_test(other_scales_and_other_adapters), cmocka_unit_test(what_is_not_said),
+                                       cmocka_unit_test(what_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
