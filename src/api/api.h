@@ -22,6 +22,12 @@ enum {
 
 /* ---- the request ---- */
 
+/* Gets the file at an address: into *ret, which is initialised, and bounded, by the caller. It blocks. ERR_INVALID: the client's fault. */
+struct api_fetch {
+    err_code (*get)(void *user, const char *url, struct buf *ret, struct err *e);
+    void *user;
+};
+
 struct api_prompt {
     const char *text;              /* may hold NUL; NULL: tokens */
     size_t len;
@@ -85,6 +91,9 @@ struct api_request {
     void *extra; /* the API's own; in the arena */
     bool may_leave; /* an upstream may answer it: set before parsing, which then keeps `sent` */
     yyjson_doc *sent; /* the client's body; owned. NULL: not kept */
+    const struct api_fetch *fetch; /* gets pictures from addresses; NULL: nothing does */
+    bool may_fetch; /* with fetch NULL: parse once more with it, in a thread, if wants_fetch is true after a failure */
+    bool wants_fetch, has_fetched; /* it has pictures at addresses */
     struct err *only_upstream; /* why only an upstream can answer it; in the arena. NULL: models of the cluster can, too */
 };
 void api_request_init(struct api_request *r);

@@ -8,6 +8,7 @@
 
 #include "api/ollama_priv.h"
 #include "api/openai_priv.h"
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/mem.h"
 
@@ -118,16 +119,6 @@ static err_code rerank_parse(yyjson_val *root, struct api_request *r, struct err
 
 /* ---- answer ---- */
 
-static void append_base64(struct buf *out, const uint8_t *data, size_t len) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < len; i += 3) {
-        size_t n = len - i < 3 ? len - i : 3;
-        uint32_t v = (uint32_t)data[i] << 16 | (n > 1 ? (uint32_t)data[i + 1] << 8 : 0) | (n > 2 ? data[i + 2] : 0);
-        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '='};
-        buf_append(out, four, 4);
-    }
-}
-
 /* Cuts a vector to its first n numbers, and scales it to length 1 if that removed any. */
 static void shorten(float *v, uint32_t n_all, uint32_t n) {
     double sum = 0;
@@ -145,7 +136,7 @@ static void append_vector(const struct api_answer *a, size_t i, struct buf *out)
         uint8_t *bytes = mem_calloc(n, 4);
         for (uint32_t k = 0; k < n; k++) bytes_put_f32(bytes + (size_t)4 * k, v[k]);
         buf_append_byte(out, '"');
-        append_base64(out, bytes, (size_t)4 * n);
+        base64_encode(bytes, (size_t)4 * n, out);
         buf_append_byte(out, '"');
         free(bytes);
         return;

@@ -3,6 +3,7 @@
 #include "api/media.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/base64.h"
 #include "base/mem.h"
@@ -62,17 +63,41 @@ err_code api_media_add(struct api_request *r, yyjson_val *base64, const char *at
     return add(r, text, yyjson_get_len(base64), at, out, e);
 }
 
+/* A picture at an address. */
+static err_code add_fetched(struct api_request *r, const char *url, const char *at, struct buf *out, struct err *e) {
+    struct buf file, text;
+    struct err why = {0};
+    if (r->fetch == NULL) {
+        r->wants_fetch = r->may_fetch;
+        err_set_field(e, ERR_UNSUPPORTED, at, "pictures are not fetched from addresses here");
+        err_hint(e, "send the picture itself: \"data:image/png;base64,...\"; or start the node with --fetch-images public");
+        return ERR_UNSUPPORTED;
+    }
+    buf_init(&file, API_MAX_MEDIA_BYTES / 4 * 3);
+    buf_init(&text, API_MAX_MEDIA_BYTES + 4);
+    err_code code = r->fetch->get(r->fetch->user, url, &file, &why);
+    r->has_fetched = true;
+    if (code == ERR_OK) {
+        base64_encode(file.data, file.len, &text);
+        code = add(r, buf_cstr(&text), text.len, at, out, e);
+    } else err_set_field(e, code, at, "the picture was not fetched: %s", why.text);
+    buf_done(&file);
+    buf_done(&text);
+    return code;
+}
+
+static bool is_web(const char *url) { return strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0; }
+
 err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, struct buf *out, struct err *e) {
     static const char form[] = ";base64,";
     enum { HEAD_MOST = 256 };
     const char *text = yyjson_get_str(url);
     size_t len = yyjson_get_len(url);
     if (text == NULL) return wrong(e, at, "expected an address");
-    if (strncmp(text, "data:", 5) != 0) {
-        err_set_field(e, ERR_UNSUPPORTED, at, "pictures are not fetched from addresses here");
-        err_hint(e, "send the picture itself: \"data:image/png;base64,...\"");
-        return ERR_UNSUPPORTED;
-    }
+    if (is_web(text)) return add_fetched(r, text, at, out, e);
+    if (strncmp(text, "data:", 5) != 0)
+        return wrong(e, at,
+                     "expected \"data:TYPE;base64,\" and the bytes of the file as base64, or an address that begins with \"https://\"");
     const char *data = mem_find(text, len < HEAD_MOST ? len : HEAD_MOST, form, strlen(form));
     if (data == NULL) return wrong(e, at, "expected \"data:TYPE;base64,\" and the bytes of the file as base64");
     data += strlen(form);

@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/base64.h"
 
+void base64_encode(const uint8_t *data, size_t len, struct buf *out) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < len; i += 3) {
+        size_t n = len - i < 3 ? len - i : 3;
+        uint32_t v = (uint32_t)data[i] << 16 | (n > 1 ? (uint32_t)data[i + 1] << 8 : 0) | (n > 2 ? data[i + 2] : 0);
+        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '='};
+        buf_append(out, four, 4);
+    }
+}
+
 size_t base64_most(size_t len) { return len / 4 * 3 + 3; }
 
 /* The six bits of a digit; -1: it is none. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Base64 (RFC 4648) to bytes: both alphabets, with or without padding; blanks and line ends are skipped. Any thread. */
+ * Base64 (RFC 4648) of bytes, and back to them: both alphabets, with or without padding; blanks and line ends are skipped. Any thread. */
 #ifndef CARAVAN_BASE_BASE64_H
 #define CARAVAN_BASE_BASE64_H
 
@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+
+/* Appends the base64 of these bytes, with padding. */
+void base64_encode(const uint8_t *data, size_t len, struct buf *out);
 /* The most bytes that a text of this length can stand for. */
 size_t base64_most(size_t len);
 /* Is this base64? */

@@ -26,6 +26,8 @@ struct calls *calls_create(const struct calls_parts *parts) {
 static void call_free(struct calls *c, struct backend_call *call) {
     if (call->waits) c->n_waiting--;
     free(call->waits);
+    free(call->marks);
+    buf_done(&call->whole);
     free(call);
 }
 
@@ -107,27 +109,67 @@ static struct stage_child *calls_head(const struct calls *c, const char *instanc
     return NULL;
 }
 
+static err_code put_request(struct request *r, struct buf *ret, struct err *e) {
+    buf_clear(ret);
+    request_encode(r, ret);
+    if (!ret->failed && ret->len <= frame_max_payload(FRAME_SUBMIT)) return ERR_OK;
+    return err_set(e, ERR_LIMIT, "the request is larger than %u bytes", frame_max_payload(FRAME_SUBMIT));
+}
+
+static err_code send_away(struct calls *c, uint64_t node, const struct buf *request, struct err *e) {
+    if (control_send(c->parts.control, node, FRAME_SUBMIT, 0, request->data, request->len)) return ERR_OK;
+    return err_set(e, ERR_UNAVAILABLE, "the node that answers for this model cannot be reached");
+}
+
+/* To another node the bytes of each picture go once: then its mark is enough, which is made of their hash. */
+static err_code send_pictures(struct calls *c, struct backend_call *call, struct request *r, const char *instance, struct err *e) {
+    uint32_t n_known = 0;
+    struct request_media *all = r->media, *slim = sent_slim(&c->sent, instance, r, &n_known);
+    call->marks = mem_calloc(r->n_media, sizeof(*call->marks));
+    call->n_marks = r->n_media;
+    for (uint32_t i = 0; i < r->n_media; i++) memcpy(call->marks[i], all[i].mark, sizeof(all[i].mark));
+    err_code code = put_request(r, &c->scratch, e);
+    if (code == ERR_OK && n_known > 0) {
+        buf_init(&call->whole, frame_max_payload(FRAME_SUBMIT));
+        buf_append(&call->whole, c->scratch.data, c->scratch.len);
+        r->media = slim;
+        code = put_request(r, &c->scratch, e);
+        r->media = all;
+    }
+    free(slim);
+    return code == ERR_OK ? send_away(c, call->node, &c->scratch, e) : code;
+}
+
+/* The head's first word about a request with pictures. true: it lacks one of those that were left out, and gets the whole request. */
+static bool hear_of_pictures(struct calls *c, struct backend_call *call, struct request_event *ev) {
+    if (call->n_marks == 0) return false;
+    bool lacks = ev->kind == REQUEST_FAILED && ev->err.code == ERR_STALE && call->whole.len > 0;
+    bool again = lacks && send_away(c, call->node, &call->whole, &ev->err) == ERR_OK;
+    for (uint32_t i = 0; i < call->n_marks && ev->kind != REQUEST_FAILED; i++) sent_add(&c->sent, call->instance, call->marks[i]);
+    if (!again) call->n_marks = 0;
+    buf_done(&call->whole);
+    call->whole = (struct buf){0};
+    return again;
+}
+
 /* Sends the request to the node of the instance's head, under the call's own id. */
 static err_code call_send(struct calls *c, struct backend_call *call, const struct request *r, const char *instance, uint64_t head,
                           struct err *e) {
     struct request copy = *r; /* borrows everything */
     copy.id = call->id;
     copy.model = (char *)(uintptr_t)instance;
-    buf_clear(&c->scratch);
-    request_encode(&copy, &c->scratch);
-    if (c->scratch.failed || c->scratch.len > frame_max_payload(FRAME_SUBMIT))
-        return err_set(e, ERR_LIMIT, "the request is larger than %u bytes", frame_max_payload(FRAME_SUBMIT));
-    if (head == c->parts.instances.self) {
+    call->node = head == c->parts.instances.self ? 0 : head;
+    if (call->node != 0 && copy.n_media > 0) return send_pictures(c, call, &copy, instance, e);
+    err_code code = put_request(&copy, &c->scratch, e);
+    if (code != ERR_OK) return code;
+    if (call->node == 0) {
         call->child = calls_head(c, instance);
         if (!call->child) return err_set(e, ERR_UNAVAILABLE, "the model is loading");
         if (stage_child_check_room(call->child, e) != ERR_OK) return ERR_BUSY;
         stage_child_ask(call->child, FRAME_SUBMIT, c->scratch.data, c->scratch.len);
         return ERR_OK;
     }
-    call->node = head;
-    if (!control_send(c->parts.control, head, FRAME_SUBMIT, 0, c->scratch.data, c->scratch.len))
-        return err_set(e, ERR_UNAVAILABLE, "the node that answers for this model cannot be reached");
-    return ERR_OK;
+    return send_away(c, call->node, &c->scratch, e);
 }
 
 err_code calls_start(struct calls *c, const struct request *r, const char *instance, uint64_t head, struct backend_call *call,
@@ -211,14 +253,15 @@ static err_code calls_check_share(const struct calls *c, uint64_t from, size_t l
     return err_set(e, ERR_BUSY, "%zu requests of that node, with %zu MB, run through this one already", count, bytes >> 20);
 }
 
-static void log_relay(const struct calls *c, uint64_t from, const struct request *r) {
+static void log_relay(const struct calls *c, uint64_t from, const struct request *r, size_t len) {
     if (log_get_level() < LOG_DEBUG) return;
     const struct record *there = records_any(c->parts.instances.records, from);
     struct log_request name;
     memcpy(name.id, r->name, sizeof(name.id));
     memcpy(name.trace, r->trace, sizeof(name.trace));
     struct log_request before = log_enter(&name);
-    log_debug("calls", "a request from \"%s\" for \"%s\"", there != NULL ? there->name : "?", r->model != NULL ? r->model : "");
+    log_debug("calls", "a request of %zu bytes from \"%s\" for \"%s\"", len, there != NULL ? there->name : "?",
+              r->model != NULL ? r->model : "");
     log_leave(&before);
 }
 
@@ -233,7 +276,7 @@ err_code calls_on_submit(struct calls *c, uint64_t from, const uint8_t *payload,
     call->bytes = len;
     struct err why = {0};
     code = calls_check_share(c, from, len, &why);
-    log_relay(c, from, &r);
+    log_relay(c, from, &r, len);
     if (code == ERR_OK) code = calls_start(c, &r, r.model ? r.model : "", c->parts.instances.self, call, &why);
     else call_free(c, call);
     if (code != ERR_OK) call_tell_node(c, from, r.id, &why);
@@ -310,6 +353,7 @@ err_code calls_on_event(struct calls *c, struct stage_child *child, uint64_t nod
         return ERR_OK;
     }
     err_code code = request_event_decode(payload, len, &ev, e);
+    if (code == ERR_OK && hear_of_pictures(c, call, &ev)) return ERR_OK;
     if (code == ERR_OK) flow_event(c->flow, call->instance, &ev);
     if (code == ERR_OK) call_deliver(c, call, &ev);
     return code;

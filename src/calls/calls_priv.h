@@ -6,6 +6,7 @@
 
 #include "calls/calls.h"
 #include "calls/flow.h"
+#include "calls/sent.h"
 #include "stage/tokenize.h"
 
 struct backend_call {
@@ -22,6 +23,9 @@ struct backend_call {
     uint64_t node;
     clock_us predicted;      /* how long it will take there, as the balance has said */
     char instance[ROUTER_MAX_NAME]; /* the balance counts the call there; "": it doesn't */
+    struct buf whole;        /* the request with all bytes of its pictures, until the head has taken it without some of them */
+    char (*marks)[REQUEST_MARK_SIZE]; /* [n_marks]; its pictures, until the head has taken them; owned */
+    uint32_t n_marks;
     /* While it waits for a model. */
     char *waits; /* the model's name, owned; NULL: the call does not wait */
     clock_us until, asked; /* asked: when somebody was last asked to load it; 0: not yet */
@@ -36,6 +40,7 @@ struct calls {
     size_t n_free;
     uint64_t count;
     struct flow *flow;
+    struct sent sent;
     struct buf scratch;
     struct io_task look; /* calls that wait look at their models again */
     bool stopping;

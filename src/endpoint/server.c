@@ -276,6 +276,7 @@ err_code endpoint_create(struct io_loop *loop, const struct endpoint_options *o,
                           .capture = o->capture,
                           .replay_us = (clock_us)o->replay_s * 1000000};
     gateway_keys_init(&g->keys, o->keys, o->n_keys, o->own_key);
+    g->fetch_images = mem_strdup(o->fetch_images != NULL ? o->fetch_images : "");
     g->keys.origins = mem_strdup(o->cors_origin != NULL ? o->cors_origin : "");
     g->events = events_create(g);
     g->logs = logs_create(loop, o->log_path);
@@ -342,5 +343,6 @@ void endpoint_free(struct endpoint *ep) {
     store_close(g->store);
     io_wake_close(ep->store_wake);
     free(g->fingerprint);
+    free(g->fetch_images);
     free(ep);
 }

@@ -43,6 +43,7 @@ struct endpoint_options {
     const char *routes_path;    /* the routes file (aliases.h); NULL: none */
     bool routes_needed;         /* it must be there at the start */
     const char *log_path;       /* of this node's log, which its API shows (base/log_tail.h); NULL: it has none */
+    const char *fetch_images;   /* hosts from which pictures are fetched (http/fetch.h); NULL or "": none are */
     const char *cors_origin;    /* web pages that may use the API: "*", or origins separated by blanks; NULL or "": only local ones */
     struct trace_options traces; /* default: off */
     const char *fingerprint;    /* system_fingerprint of every answer; default "caravan" */

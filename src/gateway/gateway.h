@@ -29,6 +29,7 @@ struct gateway {
     struct gateway_keys keys;
     char *fingerprint;
     uint32_t ping_ms;
+    char *fetch_images;          /* from which hosts pictures are fetched (http/fetch.h); "": from none */
     size_t capture;              /* bytes for the bodies of requests and answers; 0: none are kept */
     clock_us replay_us;          /* how long a request that lost its place waits for another one; 0: it fails */
     struct aliases *aliases;     /* the routes file; NULL: there is none */

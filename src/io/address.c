@@ -95,3 +95,50 @@ bool io_address_is_loopback(const struct sockaddr *addr) {
     if (IN6_IS_ADDR_V4MAPPED(v6)) return v6->s6_addr[12] == 127;
     return IN6_IS_ADDR_LOOPBACK(v6);
 }
+
+static bool is_public4(uint32_t a) {
+    static const struct {
+        uint32_t net;
+        unsigned bits;
+    } special[] = {
+        {0x00000000, 8},  /* this network */
+        {0x0a000000, 8},  /* private */
+        {0x64400000, 10}, /* shared by the customers of a provider */
+        {0x7f000000, 8},  /* loopback */
+        {0xa9fe0000, 16}, /* link-local, and where clouds keep their machines' secrets */
+        {0xac100000, 12}, /* private */
+        {0xc0000000, 24}, /* protocols */
+        {0xc0000200, 24}, /* documentation */
+        {0xc0586300, 24}, /* 6to4 relays, as they were */
+        {0xc0a80000, 16}, /* private */
+        {0xc6120000, 15}, /* benchmarks */
+        {0xc6336400, 24}, /* documentation */
+        {0xcb007100, 24}, /* documentation */
+        {0xe0000000, 3},  /* multicast, and reserved up to the broadcast */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(special); i++)
+        if (a >> (32 - special[i].bits) == special[i].net >> (32 - special[i].bits)) return false;
+    return true;
+}
+
+static uint32_t embedded4(const uint8_t *at) {
+    uint32_t a;
+    memcpy(&a, at, sizeof(a));
+    return ntohl(a);
+}
+
+static bool is_public6(const uint8_t *a) {
+    static const uint8_t translated[12] = {0x00, 0x64, 0xff, 0x9b}; /* 64:ff9b::/96: IPv4 by NAT64 */
+    if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)a) || memcmp(a, translated, sizeof(translated)) == 0)
+        return is_public4(embedded4(a + 12));
+    if (a[0] == 0x20 && a[1] == 0x02) return is_public4(embedded4(a + 2)); /* 6to4 */
+    if (a[0] == 0x20 && a[1] == 0x01 && a[2] < 2) return false; /* protocols, Teredo, ORCHID */
+    if (a[0] == 0x20 && a[1] == 0x01 && a[2] == 0x0d && a[3] == 0xb8) return false; /* documentation */
+    if (a[0] == 0x3f && a[1] == 0xff && a[2] < 0x10) return false; /* documentation */
+    return a[0] >> 5 == 1; /* 2000::/3: all that has been given out */
+}
+
+bool io_address_is_public(const struct sockaddr *addr) {
+    if (addr->sa_family == AF_INET) return is_public4(ntohl(((const struct sockaddr_in *)addr)->sin_addr.s_addr));
+    return addr->sa_family == AF_INET6 && is_public6(((const struct sockaddr_in6 *)addr)->sin6_addr.s6_addr);
+}

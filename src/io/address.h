@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Addresses of machines: a name's addresses, looked up in a worker thread for a loop, and addresses as text. A lookup belongs to the loop's
- * thread and is closed after its callback; it may be cancelled before. The functions on text have no state: any thread. */
+ * Addresses of machines: a name's addresses, looked up in a worker thread for a loop, and addresses as text. A lookup belongs to the
+ * loop's thread and is closed after its callback; it may be cancelled before. The functions on text have no state: any thread. */
 #ifndef CARAVAN_IO_ADDRESS_H
 #define CARAVAN_IO_ADDRESS_H
 
@@ -25,5 +25,8 @@ void io_address_host(const struct sockaddr *addr, char *ret, size_t size);
 /* "127.0.0.1:7433", "[::1]:7433", by io_address_host. */
 void io_address_format(const struct sockaddr *addr, char *ret, size_t size);
 bool io_address_is_loopback(const struct sockaddr *addr);
+/* Is it an address of the internet at large: none of a private network, of this machine, of a link, and none that is kept for something
+ * special (IANA's special-purpose registries), also where it stands for an IPv4 address? */
+bool io_address_is_public(const struct sockaddr *addr);
 
 #endif

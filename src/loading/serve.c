@@ -26,6 +26,7 @@ struct serve_model {
     struct coordinator_model core;
     struct serve_file *file;
     struct model_projector projector;
+    char projector_id[MODEL_ADAPTER_ID]; /* "": there is none */
     struct model_adapter adapters[MODEL_MAX_ADAPTERS];
     uint32_t n_adapters;
     uint64_t *adapter_bytes; /* [n_layer]; NULL: there are none */
@@ -218,6 +219,17 @@ static const char *named_projector(const struct serve *s, const struct serve_mod
     return m->core.record.wish.pinned ? s->parts.config.mmproj : ""; /* --mmproj belongs to the model of the command line */
 }
 
+/* A head on another node fetches it from this one. */
+static err_code give_projector(const struct serve *s, struct serve_model *m, struct err *e) {
+    struct model_gguf *g = NULL;
+    if (m->projector.path[0] == '\0' || s->parts.weights == NULL) return ERR_OK;
+    err_code code = model_gguf_open(m->projector.path, &g, e);
+    if (code == ERR_OK) code = model_adapter_id(g, m->projector_id, e);
+    if (code == ERR_OK) weights_server_add(s->parts.weights, weights_model_create_as(g, m->projector_id, s->parts.cache));
+    model_gguf_free(g);
+    return code;
+}
+
 /* The model's projector, and what it takes. */
 static err_code choose_projector(const struct serve *s, struct serve_model *m, struct err *e) {
     const char *named = named_projector(s, m);
@@ -225,7 +237,7 @@ static err_code choose_projector(const struct serve *s, struct serve_model *m, s
     err_code code = named[0] != '\0' ? model_projector_read(named, &m->projector, e) : ERR_OK;
     m->shape.projector = m->projector.bytes;
     if (m->shape.n_ubatch < m->projector.together) m->shape.n_ubatch = m->projector.together;
-    return code;
+    return code == ERR_OK ? give_projector(s, m, e) : code;
 }
 
 struct adapter_taker {
@@ -553,14 +565,13 @@ static void serve_load(struct serve *s, const struct coordinator_action *a) {
     struct err e = {0};
     serve_order(s, a, in, m, &order);
     order.find_mmproj = a->stage == 0;
+    if (a->stage == 0) memcpy(order.mmproj_id, m->projector_id, sizeof(order.mmproj_id));
     if (a->node == s->parts.self) {
         if (draft) snprintf(order.draft, sizeof(order.draft), "%s", s->parts.config.draft);
         if (a->stage == 0) snprintf(order.mmproj, sizeof(order.mmproj), "%s", named_projector(s, m));
         s->parts.callbacks.load(s->parts.user, &order);
         return;
     }
-    if (a->stage == 0 && named_projector(s, m)[0] != '\0')
-        log_warn("node", "the projector is not used: the first layers are on another node, which looks for one beside the model");
     if (draft) log_warn("node", "the draft model is not used: the first layers are on another node");
     struct buf b;
     buf_init(&b, frame_max_payload(FRAME_LOAD));

@@ -220,6 +220,7 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     o.capture = c->capture;
     o.log_path = c->log;
     o.cors_origin = c->cors_origin;
+    o.fetch_images = c->fetch_images;
     o.routes_path = c->routes;
     o.routes_needed = c->routes_needed;
     o.traces = c->traces;
@@ -229,8 +230,8 @@ static err_code node_open_gateway(struct node *n, struct err *e) {
     err_code code = endpoint_create(n->loop, &o, &backend, &n->endpoint, e);
     if (code != ERR_OK) return code;
     n->models_routes = (struct models_routes){.models = n->models,
-                                              .catalog = n->catalog,
                                               .backend = backend,
+                                              .catalog = n->catalog,
                                               .records = &n->records,
                                               .balance = n->balance,
                                               .own_record = node_own_record,

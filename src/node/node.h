@@ -55,6 +55,7 @@ struct node_config {
     bool routes_needed;        /* it was named: it must be there, and SIGHUP reads it again */
     struct trace_options traces; /* without node and version */
     const char *log;           /* of this node, for its API; NULL: it is not kept */
+    const char *fetch_images;  /* endpoint/server.h */
     const char *cors_origin;   /* endpoint/server.h */
     const char *state_dir;     /* folder for what must last, ending in '/'; NULL: nothing is kept, and the identity is a passing one */
     bool discovery;            /* look for other nodes of the cluster on the network, and be found */

@@ -157,14 +157,15 @@ static void make_key(const struct call *call, const struct backend_model *model,
     key_make(&parts, ret);
 }
 
-/* Is there anything to keep, and would it be the same again? (An echoed prompt is not kept.) */
+/* Is there anything to keep, and would it be the same again? (An echoed prompt is not kept, and a picture at an
+ * address may be another one tomorrow.) */
 static bool may_use(const struct call *call, struct cache_wish *ret) {
     const struct api_request *r = &call->request;
     const struct http_request *http = http_request(call->x);
     const struct ledger_key *key = gateway_keys_made_of(&call->gateway->keys, http);
     *ret = cache_wish_read(http_request_header(http, "cache-control"), http_request_header(http, "x-caravan-cache"));
     ret->any |= key != NULL && (key->may & LEDGER_MAY(CACHE)) != 0;
-    return call->gateway->cache != NULL && call->api->work == API_WORK_TEXT && ret->keep && !r->echo &&
+    return call->gateway->cache != NULL && call->api->work == API_WORK_TEXT && ret->keep && !r->echo && !r->has_fetched &&
            (r->n_prompts > 0 || yyjson_mut_arr_size(r->chat) > 0) && cache_wish_allows(ret, r->sampling.temperature, r->has_seed);
 }
 
@@ -183,8 +184,8 @@ static err_code ask(struct call *call, const struct backend_model *model, const 
     struct call_cache *cc = call->cache = MEM_NEW(struct call_cache);
     uint8_t key[CACHE_KEY_SIZE];
     make_key(call, model, key);
-    call->looked = true;
     call_set_adapters(call, model);
+    call->looked = true;
     call_set_model(call, model->id);
     entry_writer_init(&cc->writer);
     cache_service_ask(call->gateway->cache, key, wish, &cc->request, on_answer, call);

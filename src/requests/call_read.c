@@ -6,9 +6,12 @@
 
 #include "base/mem.h"
 #include "cloud/pictures.h"
+#include "http/fetch.h"
 #include "requests/call_prompt.h"
 #include "requests/call_read.h"
 #include "requests/call_route.h"
+
+enum { FETCH_ONE_US = 20 * 1000 * 1000, FETCH_ALL_US = 40 * 1000 * 1000 }; /* a picture at an address; all of a request */
 
 struct call_reading {
     struct call *call; /* NULL: it has ended */
@@ -24,9 +27,14 @@ struct call_reading {
     bool digests;      /* the request's digest is wanted */
     uint8_t digest[CACHE_KEY_SIZE];
     struct call_route route;    /* of the call, with another owner of its table */
+    char *hosts;                /* from which pictures are fetched; NULL: nothing is fetched */
+    clock_us fetch_until;
     err_code code;
     struct err err;
 };
+
+/* Does the owner want pictures to be fetched? */
+static bool fetches(const struct call *call) { return call->gateway->fetch_images != NULL && call->gateway->fetch_images[0] != '\0'; }
 
 /* ret_digest: of the request as its alias has changed it; NULL: not wanted. */
 static err_code read_body(const struct api *api, const char *text, size_t len, struct call_route *route, struct api_request *r,
@@ -59,6 +67,13 @@ static err_code read_chain(const struct api *api, const char *text, size_t len, 
     return code;
 }
 
+/* A picture of the request. The thread waits for it. */
+static err_code fetch_picture(void *user, const char *url, struct buf *ret, struct err *e) {
+    const struct call_reading *j = user;
+    clock_us now = clock_now(), left = now < j->fetch_until ? j->fetch_until - now : 0;
+    return http_fetch(url, j->hosts, left < FETCH_ONE_US ? left : FETCH_ONE_US, ret, e);
+}
+
 static void write_tokens(struct call_reading *j) {
     struct api_answer a = {.request = &j->request, .tokens = j->tokens};
     j->api->whole(&a, &j->text);
@@ -67,20 +82,34 @@ static void write_tokens(struct call_reading *j) {
 static void reading_run(void *job) {
     struct call_reading *j = job;
     const char *text = buf_cstr(&j->text);
+    const struct api_fetch fetch = {fetch_picture, j};
     if (j->what == READ_TOKENS) {
         write_tokens(j);
         return;
     }
+    j->fetch_until = clock_now() + FETCH_ALL_US;
+    j->request.fetch = j->hosts != NULL ? &fetch : NULL;
     if (j->what == READ_FORM) j->code = call_prompt_form(&j->request, &j->output, &j->form, &j->err);
     else if (j->what == READ_CHAIN) j->code = read_chain(j->api, text, j->text.len, &j->request, &j->err);
     else j->code = read_body(j->api, text, j->text.len, &j->route, &j->request, j->digests ? j->digest : NULL, &j->err);
+    j->request.fetch = NULL;
 }
+
+static err_code start_fetching(struct call *call, int what, struct buf text, call_read_fn fn, struct err *e);
 
 static void reading_done(void *job) {
     struct call_reading *j = job;
     struct call *call = j->call;
     if (call == NULL) return;
     call->reading = NULL;
+    if (j->what == READ_BODY && j->code != ERR_OK && j->request.wants_fetch) { /* once more, where it may wait */
+        struct buf text = j->text;
+        j->text = (struct buf){0};
+        api_request_init(&call->request);
+        j->code = start_fetching(call, READ_BODY, text, j->fn, &j->err);
+        if (j->code != ERR_OK) j->fn(call, j->code, &j->err);
+        return;
+    }
     call->request = j->request;
     j->request = (struct api_request){0};
     call->route.alias = j->route.alias;
@@ -101,6 +130,7 @@ static void reading_free(void *job) {
     struct call_reading *j = job;
     buf_done(&j->text);
     toolcall_format_free(j->output.format);
+    free(j->hosts);
     free(j->tokens.ids);
     free(j->tokens.bytes);
     free(j->tokens.ends);
@@ -118,8 +148,11 @@ static err_code start_reading(struct call *call, struct call_reading *j, call_re
     j->request = call->request;
     j->route = call_route_keep(&call->route);
     j->digests = j->what == READ_BODY && call->gateway->cache != NULL;
+    j->request.may_fetch = fetches(call) && j->hosts == NULL;
     call->request = (struct api_request){0};
-    err_code code = io_works_start(call->gateway->requests->readers, &work, j, e);
+    struct requests *r = call->gateway->requests;
+    err_code code = io_works_start(j->hosts != NULL ? r->fetchers : r->readers, &work, j, e);
+    const char *what = j->hosts != NULL ? "pictures are being fetched" : "long requests are being read";
     if (code == ERR_OK) {
         call->reading = j;
         return ERR_OK;
@@ -127,7 +160,7 @@ static err_code start_reading(struct call *call, struct call_reading *j, call_re
     call->request = j->request; /* another target may be asked */
     j->request = (struct api_request){0};
     reading_free(j);
-    return err_set(e, code, "too many long requests are being read: try again later");
+    return err_set(e, code, "too many %s: try again later", what);
 }
 
 static struct call_reading *new_reading(int what, struct buf text) {
@@ -136,22 +169,38 @@ static struct call_reading *new_reading(int what, struct buf text) {
     return j;
 }
 
+/* Reads the text in a thread that may wait for pictures at addresses. */
+static err_code start_fetching(struct call *call, int what, struct buf text, call_read_fn fn, struct err *e) {
+    struct call_reading *j = new_reading(what, text);
+    j->hosts = mem_strdup(call->gateway->fetch_images);
+    return start_reading(call, j, fn, e);
+}
+
 err_code call_read_body(struct call *call, call_read_fn fn, struct err *e) {
     const struct http_request *http = http_request(call->x);
     if (http->body_len <= CALL_READ_AT_ONCE) {
         uint8_t *digest = call->gateway->cache != NULL ? call->digest : NULL;
+        call->request.may_fetch = fetches(call);
         err_code code = read_body(call->api, http->body, http->body_len, &call->route, &call->request, digest, e);
-        http_exchange_drop_body(call->x);
-        return code;
+        if (code == ERR_OK || !call->request.wants_fetch) {
+            http_exchange_drop_body(call->x);
+            return code;
+        }
+        api_request_done(&call->request);
+        api_request_init(&call->request);
+        return start_fetching(call, READ_BODY, http_request_take_body(call->x), fn, e);
     }
     return start_reading(call, new_reading(READ_BODY, http_request_take_body(call->x)), fn, e);
 }
 
 err_code call_read_chain(struct call *call, const char *text, size_t len, call_read_fn fn, struct err *e) {
-    if (len <= CALL_READ_AT_ONCE) return read_chain(call->api, text, len, &call->request, e);
+    static const char address[] = "\"image_url\":\"http"; /* as it is written into the database */
+    bool named = fetches(call) && mem_find(text, len, address, strlen(address)) != NULL;
+    if (len <= CALL_READ_AT_ONCE && !named) return read_chain(call->api, text, len, &call->request, e);
     struct buf copy;
     buf_init(&copy, SIZE_MAX - 1);
     buf_append(&copy, text, len);
+    if (named) return start_fetching(call, READ_CHAIN, copy, fn, e);
     return start_reading(call, new_reading(READ_CHAIN, copy), fn, e);
 }
 

@@ -11,7 +11,7 @@
 #include "requests/capture.h"
 #include "requests/recent.h"
 
-enum { READERS = 16 };
+enum { READERS = 16, FETCHERS = 32 };
 
 static void on_render_thread(void *user) { io_wake_send(((struct requests *)user)->render_wake); }
 
@@ -24,6 +24,7 @@ err_code requests_open(struct gateway *g, struct err *e) {
     r->recent = recent_create();
     r->captures = capture_create(g->capture);
     r->readers = io_works_open(g->loop, READERS);
+    r->fetchers = io_works_open(g->loop, FETCHERS);
     r->habits = habits_create();
     r->render_wake = io_wake_open(g->loop, on_render, r);
     r->render = render_create(on_render_thread, r, e);
@@ -35,6 +36,7 @@ void requests_close(struct gateway *g) {
     if (r == NULL) return;
     call_queue_free_all(g);
     io_works_close(r->readers);
+    io_works_close(r->fetchers);
     render_free(r->render);
     habits_free(r->habits);
     io_wake_close(r->render_wake);

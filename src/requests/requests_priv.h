@@ -20,6 +20,7 @@ struct requests {
     struct recent *recent;      /* those that ended last */
     struct captures *captures;  /* their bodies; NULL: none are kept */
     struct io_works *readers;   /* threads that read long requests (call_read.c) */
+    struct io_works *fetchers;  /* those that read requests with pictures at addresses, and wait for these */
     struct render *render;      /* the models' chat templates */
     struct habits *habits;      /* how the models begin their answers */
     struct io_wake *render_wake;

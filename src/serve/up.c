@@ -13,6 +13,7 @@
 #include "batch/uploads.h"
 #include "cli/cli.h"
 #include "gateway/keys.h"
+#include "http/fetch.h"
 #include "manage/pull.h"
 #include "members/interfaces.h"
 #include "members/wish.h"
@@ -172,6 +173,8 @@ err_code up_serve(const struct options *o, const char *model, bool private_node,
     c->prefixes_limit = private_node ? 0 : option_size(o, OPT_PREFIX_DISK);
     c->profile = private_node ? NULL : profile;
     c->cors_origin = option_text(o, OPT_CORS_ORIGIN);
+    c->fetch_images = private_node ? "" : option_text(o, OPT_FETCH_IMAGES);
+    if (code == ERR_OK && (code = http_fetch_check(c->fetch_images, e)) != ERR_OK) err_prefix(e, "--fetch-images");
     c->routes_needed = !private_node && option_text(o, OPT_ROUTES)[0] != '\0';
     if (!private_node) c->routes = c->routes_needed ? option_text(o, OPT_ROUTES) : routes;
     c->retention_s = option_int(o, OPT_RETENTION) * 86400;

@@ -167,13 +167,52 @@ static bool is_same(struct opened *o, const struct stage_order *order) {
     return false;
 }
 
-/* The projector that was named, or the one beside the model. The latter may be another model's: then this one does without. */
-static err_code add_projector(const struct opened *o, const struct stage_order *order, struct engine *engine, struct err *e) {
+/* The coordinator's projector, from its node, whole. libmtmd wants a file, and has read it when it returns. */
+static err_code fetch_projector(const struct opened *o, const struct stage_order *order, struct progress *p, struct engine *engine,
+                                struct err *e) {
+    struct weights_place place = place_of(order);
+    struct weights_file *f = NULL;
+    char path[MODEL_PROJECTOR_PATH];
+    place.adapter = true;
+    err_code code = weights_open(&place, order->mmproj_id, &f, e);
+    if (code == ERR_OK) {
+        p->weights = f;
+        weights_on_wait(f, on_wait, p);
+        code = weights_fetch_whole(f, e);
+    }
+    if (code == ERR_OK) code = weights_wait(f, e);
+    if (code == ERR_OK) code = weights_path(f, path, sizeof(path), e);
+    if (code == ERR_OK) code = engine_slice_add_projector(engine, &order->load, path, e);
+    p->weights = o->weights;
+    weights_close(f);
+    return code;
+}
+
+/* Is the file the coordinator's projector? */
+static bool is_projector(const char *path, const char *id) {
+    char here[MODEL_ADAPTER_ID] = "";
+    struct model_gguf *g = NULL;
+    bool same = model_gguf_open(path, &g, NULL) == ERR_OK && model_adapter_id(g, here, NULL) == ERR_OK && strcmp(here, id) == 0;
+    model_gguf_free(g);
+    return same;
+}
+
+/* The projector that was named, the coordinator's, or the one beside the model. The latter may be another model's: then this one does
+ * without. */
+static err_code add_projector(const struct opened *o, const struct stage_order *order, struct progress *p, struct engine *engine,
+                              struct err *e) {
     struct model_projector beside;
     struct err why = {0};
     if (order->mmproj[0]) return engine_slice_add_projector(engine, &order->load, order->mmproj, e);
-    if (!order->find_mmproj || !o->local || engine->info.pooling != ENGINE_POOL_NONE) return ERR_OK;
-    if (!model_projector_find(order->path, o->layout->n_embd, &beside)) return ERR_OK;
+    if (!order->find_mmproj || engine->info.pooling != ENGINE_POOL_NONE) return ERR_OK;
+    bool found = o->local != NULL && model_projector_find(order->path, o->layout->n_embd, &beside);
+    if (order->mmproj_id[0] && order->source_host[0] && !(found && is_projector(beside.path, order->mmproj_id))) {
+        err_code code = fetch_projector(o, order, p, engine, &why);
+        if (code == ERR_OK) log_info("stage", "pictures and sounds: with the coordinator's projector, from its node");
+        else log_warn("stage", "the coordinator's projector is not used: %s", why.text);
+        if (code == ERR_OK) return ERR_OK;
+    }
+    if (!found) return ERR_OK;
     if (engine_slice_add_projector(engine, &order->load, beside.path, &why) == ERR_OK)
         log_info("stage", "pictures and sounds: with the projector \"%s\"", beside.path);
     else log_warn("stage", "the model takes no pictures: %s", why.text);
@@ -252,7 +291,7 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
     if (code == ERR_OK) code = load_slice(&o, order, &p, ret, e);
     bool loaded = code == ERR_OK;
     if (code == ERR_OK) code = add_adapters(&o, order, &p, ret, e);
-    if (code == ERR_OK) code = add_projector(&o, order, ret, e);
+    if (code == ERR_OK) code = add_projector(&o, order, &p, ret, e);
     if (loaded && code != ERR_OK) ret->ops->close(ret->self);
     opened_done(&o);
     pages_huge(false); /* later allocations are small or only partly used, and would waste huge pages */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Prompts with pictures and sounds, in the head: their files become rows (engine/rows.h), which stand among the tokens of the text. What
  * was made of a file is kept by the file's hash, least recently used first out, so that the next turn of a conversation makes nothing
- * again. Rows have the same id among tokens as long as the file is known, so kept sequences are found by comparing tokens alone. Two
- * threads may call media_read; they take turns. */
+ * again, and may leave out the file's bytes. Rows have the same id among tokens as long as the file is known, so kept sequences are
+ * found by comparing tokens alone. Two threads may call media_read; they take turns. */
 #ifndef CARAVAN_STAGE_MEDIA_H
 #define CARAVAN_STAGE_MEDIA_H
 
@@ -16,7 +16,8 @@ struct media *media_create(const struct engine *engine, const char *model, size_
 void media_free(struct media *m); /* NULL is fine */
 
 /* Makes r->tokens and r->rows of r->text and r->media, which it frees. limit: tokens that a prompt may have. ERR_INVALID,
- * ERR_UNSUPPORTED: the client's fault, and the error names the file. */
+ * ERR_UNSUPPORTED: the client's fault, and the error names the file. ERR_STALE: bytes were left out of what
+ * is not kept any more; the same request with its bytes is answered. */
 err_code media_read(struct media *m, struct request *r, uint32_t limit, struct err *e);
 
 #endif

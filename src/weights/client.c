@@ -231,13 +231,14 @@ static err_code check_room(struct weights_file *f, const struct weights_chunk *c
     return need == 0 ? ERR_OK : weights_cache_make_room(f->folder, f->id, need, f->place.limit, e);
 }
 
-err_code weights_fetch(struct weights_file *f, const struct model_slice *slice, struct err *e) {
-    size_t n = 0, missing = 0;
+/* Begins to fetch those of the n chunks that are missing. Takes the array over. */
+static err_code fetch_chunks(struct weights_file *f, struct weights_chunk *chunks, size_t n, struct err *e) {
+    size_t missing = 0;
     f->came = weights_bytes_fetched(f);
     weights_fetch_stop(f->fetch);
     f->fetch = NULL;
     free(f->chunks);
-    f->chunks = weights_chunks_of(slice, &n);
+    f->chunks = chunks;
     check_cache(f, f->chunks, n);
     for (size_t i = 0; i < n; i++)
         if (weights_cache_get(f->cache, f->chunks[i].part, f->chunks[i].chunk) != WEIGHTS_HERE) f->chunks[missing++] = f->chunks[i];
@@ -257,6 +258,27 @@ err_code weights_fetch(struct weights_file *f, const struct model_slice *slice, 
                                     .home = f->home};
     f->home = NULL;
     return weights_fetch_start(&job, &f->fetch, e);
+}
+
+err_code weights_fetch(struct weights_file *f, const struct model_slice *slice, struct err *e) {
+    size_t n = 0;
+    struct weights_chunk *chunks = weights_chunks_of(slice, &n);
+    return fetch_chunks(f, chunks, n, e);
+}
+
+err_code weights_fetch_whole(struct weights_file *f, struct err *e) {
+    const struct weights_shape *s = weights_cache_shape(f->cache);
+    size_t n = 0, all = 0;
+    for (uint32_t i = 0; i < s->n_parts; i++) all += (size_t)((s->parts[i].size + WEIGHTS_CHUNK - 1) / WEIGHTS_CHUNK);
+    struct weights_chunk *chunks = mem_calloc(all + 1, sizeof(*chunks));
+    for (uint32_t i = 0; i < s->n_parts; i++)
+        for (uint64_t c = 0; c * WEIGHTS_CHUNK < s->parts[i].size; c++) chunks[n++] = (struct weights_chunk){.part = i, .chunk = c};
+    return fetch_chunks(f, chunks, n, e);
+}
+
+err_code weights_path(const struct weights_file *f, char *ret, size_t size, struct err *e) {
+    int len = snprintf(ret, size, "%s/%s/0.gguf", f->folder, f->id);
+    return len >= 0 && (size_t)len < size ? ERR_OK : err_set(e, ERR_LIMIT, "the path of the cache is too long");
 }
 
 /* ---- reading ---- */

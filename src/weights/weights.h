@@ -41,6 +41,10 @@ err_code weights_open(const struct weights_place *place, const char *id, struct 
 const struct model_gguf *weights_gguf(const struct weights_file *f);
 /* Begins to fetch the slice's missing chunks. ERR_NO_ROOM: they don't fit onto the disk. slice must outlive the fetch. */
 err_code weights_fetch(struct weights_file *f, const struct model_slice *slice, struct err *e);
+/* The same for all bytes of its files: afterwards they are what the source has. */
+err_code weights_fetch_whole(struct weights_file *f, struct err *e);
+/* Where its first file is in the cache, for as long as it is open. ERR_LIMIT. */
+err_code weights_path(const struct weights_file *f, char *ret, size_t size, struct err *e);
 /* Waits until the whole slice is there. weights_read waits only for the bytes that it reads. */
 err_code weights_wait(struct weights_file *f, struct err *e);
 

@@ -3,8 +3,11 @@
 // each with a random projector. One stage and two give the same numbers, Debian's llama-server writes the same text with the same two files,
 // and a picture that has been seen is not computed again.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { startCluster, stopCluster, streamChat } from './lib/cluster.mjs'
+import { Node, caravan, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
 import { dataUrl, hasServer, makeModel, png, startServer, stripes, wav } from './lib/pictures.mjs'
 
 const CUTS = { llava: '3,5', gemma3: '6,6', 'qwen2.5vl': '5,3' }
@@ -169,6 +172,132 @@ test('every API takes pictures; hostile files are refused, and harm nobody', asy
     } finally {
         await stopCluster(nodes)
     }
+})
+
+// To the head on another node a picture's bytes go once. A head that was started anew says that it lacks them, and gets them again.
+test('the bytes of a picture travel once between nodes', async () => {
+    const { model, name } = makeModel('llava'), large = png(150, 150, (x, y) => [x * 7919 + y * 104729, x * y * 31, x ^ (y * 57)])
+    const nodes = await startCluster(['north', 'south'], { memory: '512M', model, first: [...ours, '--exact', '--placement', CUTS.llava] })
+    const { nodes: told } = await nodes[0].status()
+    const [head, other] = told.find((n) => n.name === 'north').stages.some((s) => s.first_layer === 0) ? nodes : nodes.toReversed()
+    const sizes = () => [...head.logText().matchAll(/a request of (\d+) bytes from/g)].map((m) => Number(m[1]))
+    const first = [{ role: 'user', content: [picture(large), text('What is it?')] }]
+    try {
+        const bytes = dataUrl(large).length
+        const one = await ask(other.api, name, first)
+        const chat = [...first, { role: 'assistant', content: one.text }, { role: 'user', content: 'Are you sure?' }]
+        const two = await ask(other.api, name, chat)
+        const [of_one, of_two, ...rest] = sizes()
+        assert.equal(rest.length, 0)
+        assert.ok(of_one > bytes && of_two < bytes / 2, `${of_one} and ${of_two} bytes, the picture has ${bytes}`)
+        assert.deepEqual((await ask(head.api, name, chat)).tokens, two.tokens)
+
+        const old = head.stages()[0]
+        process.kill(old, 'SIGKILL')
+        await until('a new head', () => head.stages().some((pid) => pid !== old))
+        assert.deepEqual((await ask(other.api, name, chat)).tokens, two.tokens)
+        assert.ok(sizes().at(-1) > bytes, `${sizes()} bytes`)
+    } finally {
+        await stopCluster(nodes)
+    }
+})
+
+// The node that has the projector, which is named and lies beside no model, has no room for the model; the one that has room fetches the projector.
+test('a node without the projector fetches it', async () => {
+    const expected = await askAll(['north'], makeModel('llava'), ['--exact'])
+    const { model, mmproj, name } = makeModel('llava', { alone: true })
+    const keeper = await new Node('keeper', [model, '--mmproj', mmproj, ...ours, '--exact', '--memory', '2M']).open()
+    const bare = await new Node('bare', ['--peer', keeper.listen, '--memory', '512M', '--models-dir', join(process.env.CARAVAN_TMP, 'none')]).open()
+    try {
+        await keeper.ready()
+        assert.deepEqual([keeper.stages().length, bare.stages().length], [0, 1])
+        for (const [i, chat] of CHATS.entries()) assert.deepEqual((await ask(keeper.api, name, chat)).tokens, expected[i].tokens, `chat ${i}`)
+        assert.match(bare.logText(), /with the coordinator's projector, from its node/)
+    } finally {
+        await stopCluster([bare, keeper])
+    }
+})
+
+// Pictures at addresses, from a server of this machine, whose address is no public one: with --fetch-images by its name only. What is fetched is
+// bounded in size and redirects; no redirect leads to a host that isn't named; an address that names this machine in another way doesn't help.
+test('pictures are fetched from the hosts that are named, and from no others', async () => {
+    const { model, name } = makeModel('llava'), file = stripes(60, 40), asked = []
+    const server = createServer((request, response) => {
+        asked.push(request.url)
+        const jumps = /^\/jump\/(\d+)/.exec(request.url), { port } = server.address()
+        if (jumps) response.writeHead(302, { location: Number(jumps[1]) > 1 ? `/jump/${jumps[1] - 1}` : '/a.png' }).end()
+        else if (request.url === '/away') response.writeHead(302, { location: `http://127.0.0.2:${port}/a.png` }).end()
+        else if (request.url === '/file') response.writeHead(302, { location: 'file:///etc/passwd' }).end()
+        else if (request.url === '/large') response.writeHead(200).end(Buffer.alloc(11 << 20))
+        else if (request.url === '/endless') { // says no size
+            response.writeHead(200)
+            const more = () => response.destroyed || response.write(Buffer.alloc(1 << 20), more)
+            more()
+        } else if (request.url === '/a.png') response.writeHead(200, { 'content-type': 'image/png' }).end(file)
+        else if (request.url === '/text') response.writeHead(200).end('no picture')
+        else response.writeHead(404).end()
+    })
+    await new Promise((resolve) => server.listen(0, '0.0.0.0', resolve))
+    const { port } = server.address(), local = `http://127.0.0.1:${port}`
+    const send = async (node, url, more = {}) => {
+        const body = { model: name, temperature: 0, max_tokens: 6, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }, text('What is it?')] }], ...more }
+        const response = await fetch(`${node.api}/v1/chat/completions`, { method: 'POST', body: JSON.stringify(body) })
+        return { status: response.status, json: await response.json() }
+    }
+    const refused = async (node, url, why) => {
+        const answer = await send(node, url)
+        assert.equal(answer.status, 400, `${url}: ${JSON.stringify(answer.json)}`)
+        assert.match(answer.json.error.message, why, url)
+    }
+    const node = async (label, ...options) => (await startCluster([label], { memory: '512M', model, first: [...ours, ...options] }))[0]
+    try {
+        const off = await node('off')
+        await refused(off, `${local}/a.png`, /not fetched from addresses here/)
+        const expected = await send(off, dataUrl(file))
+        assert.equal(expected.status, 200)
+        await off.stop()
+
+        const open = await node('open', '--fetch-images', 'public')
+        for (const host of ['127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]', '0x7f.1', '2130706433', '0.0.0.0', '[::]', '10.0.0.1', '169.254.169.254', '[fe80::1]', '[fd00::1]', 'public'])
+            await refused(open, `http://${host}:${port}/a.png`, /no public address|cannot fetch|not fetched: no address/)
+        assert.deepEqual(asked, [])
+        await open.stop()
+
+        const named = await node('named', '--fetch-images', `127.0.0.1:${port}`)
+        for (const path of ['/a.png', '/jump/1', '/jump/3']) {
+            const answer = await send(named, `${local}${path}`)
+            assert.equal(answer.status, 200, `${path}: ${JSON.stringify(answer.json)}`)
+            assert.equal(answer.json.choices[0].message.content, expected.json.choices[0].message.content)
+        }
+        const long = await send(named, `${local}/a.png`, { metadata: { padding: 'x'.repeat(100000) } }) // such bodies are read in a thread
+        assert.equal(long.json.choices?.[0].message.content, expected.json.choices[0].message.content, JSON.stringify(long.json).slice(0, 300))
+        for (const [path, why] of [['/jump/4', /more than 3 redirects/], ['/away', /nothing is fetched from "127\.0\.0\.2/], ['/file', /begins with http/], ['/large', /has more than/], ['/endless', /has more than/], ['/gone', /status 404/], ['/text', /./]])
+            await refused(named, `${local}${path}`, why)
+        await refused(named, `http://user:secret@127.0.0.1:${port}/a.png`, /user name/)
+        await refused(named, `http://localhost:${port}/a.png`, /nothing is fetched from "localhost/)
+        await refused(named, `http://127.0.0.1:${port === 65535 ? 1 : port + 1}/a.png`, /nothing is fetched/)
+        // A stored conversation: its picture is fetched again.
+        const responses = async (body) => {
+            const response = await fetch(`${named.api}/v1/responses`, { method: 'POST', body: JSON.stringify({ model: name, temperature: 0, max_output_tokens: 6, ...body }) })
+            assert.equal(response.status, 200)
+            return response.json()
+        }
+        const first = await responses({ store: true, input: [{ role: 'user', content: [{ type: 'input_image', image_url: `${local}/a.png` }, { type: 'input_text', text: 'What is it?' }] }] })
+        const count = asked.length
+        await responses({ previous_response_id: first.id, input: 'And then?' })
+        assert.equal(asked.length, count + 1)
+        assert.equal((await send(named, dataUrl(file))).status, 200)
+        await named.stop()
+    } finally {
+        server.closeAllConnections()
+        server.close()
+    }
+})
+
+test('--fetch-images: a wrong host is refused', () => {
+    const { status, stderr } = spawnSync(caravan, ['up', '--fetch-images', 'http://nas/'], { encoding: 'utf8', timeout: 60000 })
+    assert.notEqual(status, 0)
+    assert.match(stderr, /--fetch-images: "http:\/\/nas\/" is no host/)
 })
 
 // A stage that is killed while a picture's answer is being written: another one reads the picture again, and the answer goes on.

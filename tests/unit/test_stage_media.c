@@ -122,6 +122,28 @@ static void refuse(struct media *m, const char *text, const char *data, uint32_t
     request_done(&r);
 }
 
+/* A request may leave out the bytes of a file that is kept here; of others it is told. */
+static void bytes_that_are_left_out(void **state) {
+    (void)state;
+    struct media *m = media_create(&engine, "tiny.gguf", 4 * WIDTH * sizeof(float));
+    refuse(m, "[media:a]", "", 100, ERR_STALE, "not kept here any more");
+    struct request first = ask("[media:a]", 1, (const char *const[]){"[media:a]"}, (const char *const[]){"Ag=="});
+    made = 0;
+    assert_int_equal(media_read(m, &first, 100, NULL), ERR_OK);
+    struct request r = ask("x[media:a]", 1, (const char *const[]){"[media:a]"}, (const char *const[]){""});
+    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
+    expect_tokens(&r, (const int32_t[]){1, 'x', 500, -1, -1, 502}, 6);
+    assert_int_equal(r.tokens[3], first.tokens[2]);
+    assert_int_equal(made, 1);
+    request_done(&r);
+    r = ask("[media:b]", 1, (const char *const[]){"[media:b]"}, (const char *const[]){"Aw=="}); /* for which the first one is given up */
+    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
+    request_done(&r);
+    refuse(m, "[media:a]", "", 100, ERR_STALE, "not kept here any more");
+    request_done(&first);
+    media_free(m);
+}
+
 static void what_cannot_be_is_refused(void **state) {
     (void)state;
     struct media *m = media_create(&engine, "/models/tiny.gguf", 1 << 20);
@@ -164,9 +186,8 @@ static void base64_is_read_strictly(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(marks_become_rows),
-        cmocka_unit_test(what_is_given_up_comes_back_under_its_id),
-        cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(marks_become_rows),       cmocka_unit_test(what_is_given_up_comes_back_under_its_id),
+        cmocka_unit_test(bytes_that_are_left_out), cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(base64_is_read_strictly),
     };
     return cmocka_run_group_tests_name("stage media", tests, NULL, NULL);
