@@ -203,9 +203,11 @@ END
   \`hrm-text.cpp:23: GGML_ASSERT(hparams.n_layer() == n_slot) failed\`, so no slice of it can be loaded.
 - \`dream\`, \`llada\`, \`llada-moe\`, \`rnd1\`: libllama makes no KV cache for them ("this model keeps no memory of what it read: it cannot generate"), so they
   aren't served at all, whole or split.
-- \`gemma3n\`, \`gemma4\`, \`rwkv6\`, \`rwkv7\`, \`arwkv7\` have no row, since llama.cpp's test writes no model of them, and nothing could be measured: they are
-  probed when they are first loaded. Models with per-layer embeddings (\`gemma3n\`, the small ones of \`gemma4\`) and those whose layers read a value of the
-  first layer (\`rwkv7\`, \`arwkv7\`) have more than one value alive between layers.
+- \`gemma4\` and \`gemma3n\` with per-layer embeddings (the small models): a table has the parts of all layers side by side, as wide as libllama finds layers. Seen
+  when 8 of 12 layers are loaded: "tensor 'per_layer_token_embd.weight' has wrong shape; expected 128, 128, got 192, 128". Slices do not cut tables. Models of \`gemma4\` without
+  them have no row either, since llama.cpp's test writes none: they are probed when they are first loaded, and are cut (\`e2e_probe\`: identical).
+- \`rwkv6\`, \`rwkv7\`, \`arwkv7\` have no row, since llama.cpp's test writes no model of them, and nothing could be measured: they are probed when they are first loaded. The
+  layers of \`rwkv7\` and \`arwkv7\` read a value of the first layer, so more than one value is alive between layers.
 
 ## Numbers of layers with a special meaning
 
