@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "endpoint/routes.h"
+#include "engine/params.h"
 #include "gateway/admin.h"
 #include "gateway/answer.h"
 #include "model/adapter.h"
@@ -190,7 +191,8 @@ static err_code read_scales(yyjson_val *body, struct model_adapter *list, uint32
         if (yyjson_get_uint(id) >= n)
             return err_set_field(e, ERR_INVALID, "id", "there is no adapter %llu: the model has %u",
                                  (unsigned long long)yyjson_get_uint(id), n);
-        list[yyjson_get_uint(id)].scale = yyjson_get_num(scale);
+        err_code code = json_get_double(v, "scale", -ENGINE_MAX_SCALE, ENGINE_MAX_SCALE, &list[yyjson_get_uint(id)].scale, e);
+        if (code != ERR_OK) return code;
     }
     return ERR_OK;
 }

@@ -102,7 +102,7 @@ test('load --lora, and other scales later', async (t) => {
     assert.deepEqual(await listed(nodes[0]), [{ id: 0, path: 'one.gguf', scale: 0 }, { id: 1, path: 'two.gguf', scale: 1 }])
     for (const node of nodes) assert.deepEqual(only(await complete(node, { model: 'demo' })), seen.other)
     assert.deepEqual(only(await complete(nodes[0], { model: 'demo', lora: [{ id: 0, scale: 1 }] })), seen.usual) // what a request says counts
-    for (const [body, why] of [[{ id: 0 }, /expected an array/], [[{ id: 2, scale: 1 }], /there is no adapter 2: the model has 2/], [[{ id: 0 }], /entry 0/]]) {
+    for (const [body, why] of [[{ id: 0 }, /expected an array/], [[{ id: 2, scale: 1 }], /there is no adapter 2: the model has 2/], [[{ id: 0 }], /entry 0/], [[{ id: 0, scale: 1e9 }], /scale/]]) {
         const bad = await post(nodes[0], '/lora-adapters', body)
         assert.equal(bad.status, 400)
         assert.match((await bad.json()).error.message, why)
