@@ -13,7 +13,7 @@ const SOME = 'deepseek4,talkie,minimax-01'
 const ALL = `${SOME},glm5-next,hy_v4,qwen4exp,cogvlm,bloom,muse-glimmer,maion-coder,minicpm3,gemma4`
 const asked = process.env.CARAVAN_ZOO_TALKS ?? SOME
 const architectures = (asked === 'all' ? ALL : asked).split(',')
-const WINDOWS = ['deepseek4', 'gemma4'] // under --exact nothing is taken over of models with a window (docs/ARCHITECTURE.md, "Marks")
+const WINDOWS = ['deepseek4', 'gemma4', 'muse-glimmer', 'maion-coder'] // under --exact nothing is taken over of models with a window (docs/ARCHITECTURE.md, "Marks")
 const ANSWER = 24, KILL_AT = 6
 const OPENING = 'The caravan left before dawn, and the one who led it counted the animals: one, two, three, four, five; one, two, three, four, five; one, two, '
 const SAID = ['three, ', '\nAnd then they counted again: one, two, ', '\nAt the well it was: one, two, three, ']
