@@ -124,7 +124,9 @@ err_code stage_head_create(struct stage_loop *l, stage_open_fn open, void *user,
                                   .can_remove = info->can_remove,
                                   .mark_every = info->can_mark ? MARK_EVERY : 0,
                                   .mark_whole = info->mark_whole,
-                                  .store_least = stores(l) ? DISK_LEAST : starts_anew(l) ? 0 : MEMORY_LEAST,
+                                  .store_least = stores(l)        ? DISK_LEAST
+                                                 : starts_anew(l) ? 0
+                                                                  : MEMORY_LEAST,
                                   .store_lasts = stores(l),
                                   .prefix_cache = l->order.options.prefix_cache && !starts_anew(l),
                                   .latency_us = l->order.options.latency_ms * 1000};

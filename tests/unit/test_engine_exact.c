@@ -226,11 +226,8 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact_ignores_neighbours),
-        cmocka_unit_test(without_it_neighbours_show),
-        cmocka_unit_test(exact_far_into_the_text),
-        cmocka_unit_test(slices_are_the_whole),
-        cmocka_unit_test(pieces_of_a_class_agree),
+        cmocka_unit_test(exact_ignores_neighbours), cmocka_unit_test(without_it_neighbours_show), cmocka_unit_test(exact_far_into_the_text),
+        cmocka_unit_test(slices_are_the_whole),     cmocka_unit_test(pieces_of_a_class_agree),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
