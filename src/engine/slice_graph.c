@@ -102,6 +102,7 @@ static void mend_constant(struct slice *s, struct ggml_tensor *t) {
 bool slice_graph_watch(struct ggml_tensor *t, bool ask, void *user) {
     struct slice *s = user;
     struct slice_graph *g = &s->graph;
+    if (s->mtp.ctx != NULL && s->mtp.to == NULL && !s->mtp.shares) return !ask; /* most batches: nobody asks for guesses */
     if (ask && s->what.scale != NULL) mend_constant(s, t);
     if (s->mtp.to != NULL && slice_mtp_watch(s, t, ask)) return true;
     if (s->what.in_tensor[0] != '\0' && strcmp(t->name, s->what.in_tensor) == 0) {

@@ -42,6 +42,7 @@ void slice_mtp_open(struct slice *s, const struct llama_context_params *main) {
     params.n_rs_seq = 0;
     params.kv_unified = true;
     params.embeddings = false;
+    m->shares = s->what.in_tensor[0] != '\0' || s->what.scale != NULL;
     params.cb_eval = watch_state;
     params.cb_eval_user_data = m;
     m->ctx = llama_init_from_model(s->model, params);

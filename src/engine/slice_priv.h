@@ -84,6 +84,7 @@ struct slice_adapters {
 struct slice_mtp {
     struct llama_context *ctx;   /* NULL: there are none */
     llama_memory_t mem;
+    bool shares;                 /* the first context's callback has other work, too */
     struct llama_batch_ext *batch;
     uint32_t width, cells;       /* of a row; of a sequence */
     float *rows;                 /* [n_batch][width]: of the last batch's answered tokens, the first n_rows */

@@ -10,6 +10,8 @@
 static const float KIND_KEEP = 0.95f;
 /* Speculation of a kind starts when it promises this many times the tokens per second, and stops below the second figure. */
 static const float GAIN_ON = 1.1f, GAIN_OFF = 1.0f;
+/* Guesses of the model's own layers cost the tail's time before they are seen, so they have to promise more to begin with. */
+static const float GAIN_ON_OWN = 1.3f;
 /* How much a follow-up frame may delay the frame that corrects a refused guess, as a fraction of the slowest stage's time. */
 static const float LATE = 0.2f;
 /* A guess is sent ahead only if the chance that it and all guesses before it come true is at least this: computing it costs energy, even
@@ -128,7 +130,7 @@ static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, co
     struct choice none = {.frames = 1, .expected = 1};
     if (load->most == 0) return none;
     struct choice best = best_number(t, load, load->most, p, guess_us);
-    k->on = best.gain > (k->on ? GAIN_OFF : GAIN_ON);
+    k->on = best.gain > (k->on ? GAIN_OFF : kind == SCHED_GUESS_MTP ? GAIN_ON_OWN : GAIN_ON);
     if (k->on) return best;
     bool might = 1 + p > GAIN_ON; /* it would pay if more positions cost nothing */
     if (might && ++k->passed_over >= PROBE_EVERY) {
@@ -173,7 +175,7 @@ static struct choice weigh_own(struct sched_spec *sp, const struct sched_time *t
     own.frames = 1; /* the tail guesses after what it has sampled, not after other guesses */
     own.most = min_u32(load->most, load->most_own);
     struct choice c = weigh(sp, t, &own, SCHED_GUESS_MTP, load->own_us);
-    sp->n_ask = c.n;
+    sp->n_ask = c.probes && sp->n_own > 0 ? 0 : c.n; /* a try is asked for once */
     c.n = min_u32(c.n, sp->n_own);
     c.expected = expected_of(c.n, acceptance(sp, SCHED_GUESS_MTP));
     return c;
