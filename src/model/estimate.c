@@ -48,8 +48,8 @@ uint32_t model_estimate_outputs(uint32_t n_ubatch, uint32_t n_seq) {
 }
 
 /* The most that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask (f16 for flash
- * attention; without that, the scores of all heads), and in the tail the logits. The scores of an indexer and their sorting took up to 12.5 times n_ctx * n_ubatch floats in
- * measurements. */
+ * attention; without that, the scores of all heads), and in the tail the logits. The scores of an indexer and their sorting took up to
+ * 12.5 times n_ctx * n_ubatch floats in measurements. */
 static uint64_t compute_bytes(const struct model_layout *l, uint32_t first, uint32_t end, const struct model_load_shape *shape,
                               uint64_t n_ubatch) {
     uint64_t layer = 4 * n_ubatch * (6 * (uint64_t)l->n_embd + 3 * (uint64_t)l->n_ff_max);
