@@ -132,7 +132,7 @@ await run({
 
     async 'a model that is asked for is loaded, and the one that was idle for longest makes room; a busy one does not'() {
         const dir = folder('m2', 'a', 'b', 'c')
-        const room = await new Node('m2', ['--models-dir', dir, '--memory', '36M', '--batch', '64', ...small]).open()
+        const room = await new Node('m2', ['--models-dir', dir, '--memory', '40M', '--batch', '64', ...small]).open()
         for (const name of ['a', 'b', 'c']) await known(room, name)
         const who = (model) => ask(room.api, 'Who are you?', { model })
         assert.match((await who('a')).text, /Caravan/)
