@@ -26,7 +26,7 @@ export function vulkan(count) {
     const text = JSON.parse(readFileSync(join(descriptions, description), 'utf8'))
     text.ICD.library_path = join(folder, text.ICD.library_path.split('/').at(-1))
     writeFileSync(join(home, 'lvp_icd.json'), JSON.stringify(text))
-    const env = { VK_DRIVER_FILES: join(home, 'lvp_icd.json'), VK_LOADER_LAYERS_DISABLE: '~all~', LD_LIBRARY_PATH: folder, CARAVAN_GPU_LAYERS: undefined,
+    const env = { VK_DRIVER_FILES: join(home, 'lvp_icd.json'), VK_LOADER_LAYERS_DISABLE: '~all~', LD_LIBRARY_PATH: folder, CARAVAN_GPU_LAYERS: undefined, CARAVAN_UBATCH: undefined,
         LP_NUM_THREADS: '1' /* its threads wait for one another, for ever on a busy machine */ }
     /* A processor counts as a device only when it is named. */
     return count > 0 ? { ...env, GGML_VK_VISIBLE_DEVICES: Array(count).fill(0).join(',') } : env
