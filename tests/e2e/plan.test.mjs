@@ -10,7 +10,7 @@ import { Node, caravan, demoModel, run, stopCluster, until } from './lib/cluster
 const tmp = process.env.CARAVAN_TMP
 
 function plan(...args) {
-    const child = spawn(caravan, ['plan', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(caravan, ['plan', ...args], { env: { ...process.env, CARAVAN_UBATCH: undefined }, stdio: ['ignore', 'pipe', 'pipe'] })
     let out = '', err = ''
     child.stdout.on('data', (data) => { out += data })
     child.stderr.on('data', (data) => { err += data })
