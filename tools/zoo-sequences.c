@@ -90,7 +90,8 @@ static void eval_both(struct zoo *z, const struct engine_token *t, size_t n) {
     }
 }
 
-/* Computes the same tokens, each sequence by itself. */
+/* Computes the same tokens, each sequence by itself. Here every token has logits, so a token whose logits were those of another one in the
+ * batch shows. */
 static void compare_alone(struct zoo *z, const struct engine_token *t, size_t n) {
     for (uint16_t seq = 0; seq < N_SEQ; seq++) {
         struct engine_token mine[N_BATCH];
@@ -98,6 +99,7 @@ static void compare_alone(struct zoo *z, const struct engine_token *t, size_t n)
         for (size_t i = 0; i < n; i++) {
             if (t[i].seq != seq) continue;
             mine[count] = t[i];
+            mine[count].flags = ENGINE_TOKEN_LOGITS;
             mine[count++].seq = 0;
             last = i;
         }

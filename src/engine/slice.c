@@ -357,7 +357,7 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     s->window = window > 0 ? (uint32_t)window : 0;
     s->exact = load->exact;
     s->n_outputs = outputs(s, load);
-    s->streams = load->n_seq > 1 && !s->what.kv_pool && (load->exact || s->what.kv_streams);
+    s->streams = load->n_seq > 1 && !s->what.kv_pool && load->exact;
     if ((code = make_context(s, load, e)) != ERR_OK) return code;
     tell(s, load);
     return s->laid_out ? ERR_OK : make_room(s, e);

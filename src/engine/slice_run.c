@@ -228,16 +228,30 @@ static size_t shape_length(struct slice *s, const struct engine_token *t, size_t
     return end - at;
 }
 
-/* Does libllama have to compute this token to the end? In earlier slices each one, since all rows are handed out. */
-static bool has_output(const struct slice *s, const struct engine_token *t) {
-    return !s->what.tail || s->pool.type != ENGINE_POOL_NONE || (t->flags & ENGINE_TOKEN_ANSWERED) != 0;
+static bool is_answered(const struct engine_token *t) { return (t->flags & ENGINE_TOKEN_ANSWERED) != 0; }
+
+/* n: there is none. */
+static size_t first_answered(const struct engine_token *t, size_t n) {
+    size_t i = 0;
+    while (i < n && !is_answered(&t[i])) i++;
+    return i;
 }
 
-/* As shape_length, but the part has no more tokens with logits than the logits buffer has rows. */
+/* Does libllama have to compute all tokens of this part to the end? In earlier slices, since all rows are handed out; and where it can't
+ * give logits to some tokens alone, if any token here has them. */
+static bool has_all_outputs(const struct slice *s, const struct engine_token *t, size_t n) {
+    if (!s->what.tail || s->pool.type != ENGINE_POOL_NONE) return true;
+    return s->what.all_outputs && first_answered(t, n) < n;
+}
+
+/* As shape_length, but the part has no more tokens with logits than the logits buffer has rows. Where all tokens of a part have logits or
+ * none, as many as possible have none. */
 static size_t part_length(struct slice *s, const struct engine_token *t, size_t at, size_t n) {
-    size_t len = shape_length(s, t, at, n), rows = 0;
+    size_t len = shape_length(s, t, at, n), rows = 0, first = first_answered(t + at, len);
+    bool all = has_all_outputs(s, t + at, len);
+    if (s->what.all_outputs && s->n_outputs > 0 && first < len && first >= s->n_outputs) return first + 1 - s->n_outputs;
     for (size_t i = 0; i < len && s->n_outputs > 0; i++) {
-        rows += has_output(s, &t[at + i]);
+        rows += all || is_answered(&t[at + i]);
         if (rows > s->n_outputs) return i;
     }
     return len;
@@ -255,13 +269,13 @@ static void set_rows(struct slice *s, const float *in, size_t n) {
 }
 
 static void fill_batch(struct slice *s, const struct engine_token *t, size_t n, const float *in) {
-    bool rows = s->ids == NULL || (s->what.head && is_row(t));
+    bool rows = s->ids == NULL || (s->what.head && is_row(t)), all = has_all_outputs(s, t, n);
     s->batch.n_tokens = (int32_t)n;
     s->batch.token = rows ? NULL : s->ids;
     slice_pos_set(s, t, n, rows);
     for (size_t i = 0; i < n; i++) {
         s->seq_ids[i] = t[i].seq;
-        s->batch.logits[i] = has_output(s, &t[i]);
+        s->batch.logits[i] = all || is_answered(&t[i]);
         if (!rows) s->ids[i] = s->what.ids && !is_row(&t[i]) ? t[i].token : 0;
     }
     s->batch.embd = NULL;
@@ -290,7 +304,7 @@ static err_code decode_part(struct slice *s, const struct engine_token *t, size_
 /* Room for the rows of logits that must outlive the part they were computed in. Grows only up to the largest batch. */
 static err_code reserve_kept(struct slice *s, const struct engine_token *t, size_t n, struct err *e) {
     size_t rows = 0;
-    for (size_t i = 0; i < n; i++) rows += (t[i].flags & ENGINE_TOKEN_ANSWERED) != 0;
+    for (size_t i = 0; i < n; i++) rows += is_answered(&t[i]);
     if (rows <= s->kept_rows) return ERR_OK;
     float *grown = realloc(s->kept, rows * s->info.n_vocab * sizeof(*grown));
     if (grown == NULL) return err_set(e, ERR_MEMORY, "no memory for %zu rows of logits", rows);
@@ -301,7 +315,7 @@ static err_code reserve_kept(struct slice *s, const struct engine_token *t, size
 
 static err_code take_logits(struct slice *s, const struct engine_token *t, size_t at, size_t n, bool copy, size_t *n_kept, struct err *e) {
     for (size_t i = 0; i < n; i++) {
-        if ((t[at + i].flags & ENGINE_TOKEN_ANSWERED) == 0) continue;
+        if (!is_answered(&t[at + i])) continue;
         const float *row = llama_get_logits_ith(s->ctx, (int32_t)i);
         if (row == NULL) return err_set(e, ERR_ENGINE, "libllama gave no logits for token %zu", at + i);
         if (copy) {

@@ -15,7 +15,7 @@
 #define HEADS      MODEL_FIX_HEADS
 #define VOCAB      MODEL_FIX_VOCAB
 #define POOL       MODEL_FIX_POOL
-#define STREAMS    MODEL_FIX_STREAMS
+#define OUTPUTS    MODEL_FIX_OUTPUTS
 #define STATE      MODEL_FIX_STATE
 static const struct model_quirks rows[] = {
 #define QUIRK(arch, split, cut, period, fixups, out, note) {arch, MODEL_SPLIT_##split, MODEL_CUT_##cut, period, fixups, out, note},
@@ -59,7 +59,7 @@ static const struct model_quirks unknown = {
     MODEL_SPLIT_WHOLE,
     MODEL_CUT_ANY,
     1,
-    0,
+    MODEL_FIX_OUTPUTS,
     "l_out-",
     "it is not in the table of architectures, and has not been probed; `caravan verify --probe` does that"};
 
@@ -138,7 +138,8 @@ err_code model_quirks_teach(const char *text, struct err *e) {
     memcpy(t->text, text, strlen(text) + 1);
     enum model_cut_rule cut = period > 1 ? MODEL_CUT_PERIOD : MODEL_CUT_KINDS;
     enum model_split split = t->why[0] != '\0' ? MODEL_SPLIT_WHOLE : MODEL_SPLIT_EXACT;
-    t->row = (struct model_quirks){t->arch, split, cut, period, MODEL_FIX_HEADS, t->out, t->why[0] != '\0' ? t->why : "found by probing"};
+    const char *note = t->why[0] != '\0' ? t->why : "found by probing";
+    t->row = (struct model_quirks){t->arch, split, cut, period, MODEL_FIX_HEADS | MODEL_FIX_OUTPUTS, t->out, note};
     t->entry = (struct model_entry){t->arch, t->in, width, t->ids, ""};
     return ERR_OK;
 }

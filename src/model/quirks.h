@@ -30,7 +30,8 @@ enum model_fixup {
     MODEL_FIX_RESIDUAL = 8, /* without `residual_scale` libllama takes 1.4 / sqrt(layers): write the whole model's value */
     MODEL_FIX_HEADS = 16, /* libllama takes the head count of layer 0, which is 0 in a recurrent layer: write the largest */
     MODEL_FIX_POOL = 64, /* libllama aborts when every sequence has KV cells of its own: always use one pool for all */
-    MODEL_FIX_STREAMS = 128, /* sequences disturb one another in one pool of KV cells: always give them cells of their own */
+    MODEL_FIX_OUTPUTS = 128, /* in any tail: if only some tokens of a batch are to have logits, libllama gives those of the first tokens in
+                              * their place: ask for logits of all */
     MODEL_FIX_STATE = 256, /* it keeps a state that libllama doesn't copy with a sequence: copies and marks take all of it */
     MODEL_FIX_VOCAB = 32 /* libllama recognises it by its vocabulary's size: keep the size in slices without embedding and head */
 };

@@ -191,7 +191,7 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     info->n_hidden_out = info->tail ? 0 : model_quirks_width(s->l);
     info->keeps_state = (s->quirks->fixups & MODEL_FIX_STATE) != 0;
     info->kv_pool = (s->quirks->fixups & MODEL_FIX_POOL) != 0;
-    info->kv_streams = (s->quirks->fixups & MODEL_FIX_STREAMS) != 0;
+    info->all_outputs = info->tail && (s->quirks->fixups & MODEL_FIX_OUTPUTS) != 0;
     info->input_scale = 1.0f;
     if (!info->head && (s->quirks->fixups & MODEL_FIX_SQRT_SCALE)) info->input_scale = 1.0f / sqrtf((float)s->l->n_embd);
     describe_entry(s);

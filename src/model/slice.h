@@ -33,7 +33,8 @@ struct model_slice_info {
     bool ids;                  /* the slice looks at token ids: give the real ones, as any head does; else any will do */
     bool no_embeddings;        /* the context must not be asked for embeddings */
     bool keeps_state;          /* sequences are copied through their whole state (MODEL_FIX_STATE) */
-    bool kv_pool, kv_streams;  /* only this division of KV cells works: one pool for all sequences, or cells of their own */
+    bool kv_pool;              /* only one pool of KV cells for all sequences works (MODEL_FIX_POOL) */
+    bool all_outputs;          /* a tail whose batches give right logits only if all their tokens have some (MODEL_FIX_OUTPUTS) */
     float input_scale; /* multiply rows by this before they go into batch.embd (architectures that scale given rows); 1: don't */
     /* The graph tensor with the outgoing rows: "l_out-3"; "" in the tail. If there is an out_op: a weight, and the rows are the first
      * tensor of that operation that is computed after the weight was read. */

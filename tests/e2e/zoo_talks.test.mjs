@@ -92,11 +92,12 @@ async function talk(name, model) {
         const guesses = await metric(nodes[0].api, 'caravan_draft_tokens_total'), right = await metric(nodes[0].api, 'caravan_draft_accepted_total')
         // The last turn once more, and a stage is killed in the middle of it: first the tail, then the head.
         for (const node of [nodes[1], nodes[0]]) {
+            const stage = await until(`the stage of ${node.name}`, async () => node.stages()[0])
             let killed = false
             const broken = await complete(nodes[0].api, turns[2].prompt, (so_far) => {
                 if (killed || so_far.logprobs.length < KILL_AT) return
                 killed = true
-                process.kill(node.stages()[0], 'SIGKILL')
+                process.kill(stage, 'SIGKILL')
             })
             assert.ok(killed)
             same(broken, turns[2].answer, `${name}, after the loss of ${node.name}'s stage`)
