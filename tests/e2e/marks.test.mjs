@@ -44,9 +44,12 @@ async function askAll(model, names, options, both = true) {
     return answers
 }
 
+const models = {}
+const modelOf = (arch) => (models[arch] ??= makeZoo(arch)[0])
+
 for (const arch of ['gemma3', 'mamba', 'qwen35']) {
     test(`${arch}: back to marks`, { skip: noZoo }, async () => {
-        const [model] = makeZoo(arch)
+        const model = modelOf(arch)
         const fresh = await askAll(model, ['fresh'], ['--prefix-cache', 'off'], false)
         const rings = { two: await askAll(model, ['north', 'south'], ['--placement', 'even']) }
         if (arch === 'gemma3') rings.one = await askAll(model, ['one'], [])
@@ -67,7 +70,7 @@ for (const arch of ['gemma3', 'mamba', 'qwen35']) {
 // What is reused under --exact changes no bit. The cells of a window move when they are copied, so there nothing is reused.
 for (const arch of ['gemma3', 'qwen35']) {
     test(`${arch}: the same bits with --exact`, { skip: noZoo }, async () => {
-        const model = join(process.env.CARAVAN_TMP, `${arch}.gguf`)
+        const model = modelOf(arch)
         const fresh = await askAll(model, ['fresh'], ['--exact', '--prefix-cache', 'off'], false)
         const answers = await askAll(model, ['one'], ['--exact'])
         for (const name of Object.keys(CASES)) assert.deepEqual(answers[name].logprobs, fresh[name].logprobs, `${name}, ${answers[name].cached} tokens taken over`)
