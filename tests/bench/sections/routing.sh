@@ -42,7 +42,8 @@ begin() {
 # Memory for the model, and beside it for the states of half of the beginnings, of about 1,500 tokens: one copy can't keep all of them.
 memory_for_beginnings() {
     plan=$("$BUILD/bin/caravan" plan "$TOP/models/caravan-demo.gguf" --ctx 2048 --parallel 4 --json) || fail "caravan plan failed" "caravan plan $TOP/models/caravan-demo.gguf"
-    whole=$(echo "$plan" | sed 's/.*"whole_bytes":\([0-9]*\).*/\1/') cells=$(echo "$plan" | sed 's/.*"kv_bytes":\([0-9]*\).*/\1/')
+    whole=$(printf '%s\n' "$plan" | sed 's/.*"whole_bytes":\([0-9]*\).*/\1/') # echo would make lines of what is escaped in texts
+    cells=$(printf '%s\n' "$plan" | sed 's/.*"kv_bytes":\([0-9]*\).*/\1/')
     MEMORY=$((whole + cells / 8192 * 1500 * 4))
 }
 
