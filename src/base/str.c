@@ -215,6 +215,14 @@ bool str_next(const char **at, char separator, const char **ret_part, size_t *re
     return true;
 }
 
+bool str_is_part(const char *s, char separator, const char *part) {
+    const char *at;
+    size_t len;
+    while (str_next(&s, separator, &at, &len))
+        if (strlen(part) == len && strncmp(at, part, len) == 0) return true;
+    return false;
+}
+
 size_t str_distance(const char *a, const char *b) {
     enum { MAX = 64 };
     uint8_t rows[3][MAX];

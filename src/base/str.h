@@ -33,6 +33,8 @@ bool str_parse_address(const char *text, const char *default_host, uint16_t defa
 /* One part after another of a list such as "3,1,4", without surrounding blanks; a part may be empty. Start with *at = text; false at the
  * end. for (const char *at = s; str_next(&at, ',', &part, &len);) */
 bool str_next(const char **at, char separator, const char **ret_part, size_t *ret_len);
+/* Is this one of the parts of the list s? */
+bool str_is_part(const char *s, char separator, const char *part);
 /* Cuts blanks off both ends: moves *text and *len. */
 void str_trim(const char **text, size_t *len);
 

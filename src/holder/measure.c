@@ -142,21 +142,12 @@ static void measure_gpus_only(const struct measure *m, struct record *r) {
     if (!m->parts.memory_given) r->memory = sum;
 }
 
-/* Is the device in the list "Vulkan0,Vulkan1"? */
-static bool is_named(const char *list, const char *name) {
-    const char *part;
-    size_t len;
-    while (str_next(&list, ',', &part, &len))
-        if (strlen(name) == len && strncmp(part, name, len) == 0) return true;
-    return false;
-}
-
 /* Do stages here use this device? A GPU that the user names is used even if the processor is faster. */
 static bool measure_uses(const struct measure *m, uint32_t device) {
     const char *list = m->parts.devices ? m->parts.devices : "";
     if (!m->profile.devices[device].gpu) return true;
     if (m->parts.n_gpu_layers == 0) return false;
-    if (*list != '\0') return is_named(list, m->profile.devices[device].name);
+    if (*list != '\0') return str_is_part(list, ',', m->profile.devices[device].name);
     return m->parts.n_gpu_layers != ENGINE_GPU_AUTO || profile_gpu_helps(&m->profile, device);
 }
 

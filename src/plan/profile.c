@@ -64,21 +64,12 @@ static void profile_hardware(struct profile *p) {
 
 void profile_trial(const char *path, char *ret, size_t size) { snprintf(ret, size, "%s.trial", path); }
 
-/* A line of the text. */
-static bool is_line(const char *text, const char *name) {
-    const char *part;
-    size_t len;
-    while (str_next(&text, '\n', &part, &len))
-        if (strlen(name) == len && strncmp(part, name, len) == 0) return true;
-    return false;
-}
-
 static bool gpu_works(const struct profile_device *d, const char *trial) {
     struct buf failed;
     struct err e = {0};
     buf_init(&failed, MAX_FILE);
     file_read(trial, "list of GPUs that fail", &failed, NULL); /* it need not be there */
-    bool works = !is_line(buf_cstr(&failed), d->name);
+    bool works = !str_is_part(buf_cstr(&failed), '\n', d->name);
     if (works) {
         const size_t before = failed.len;
         buf_append_str(&failed, d->name);

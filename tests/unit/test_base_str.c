@@ -147,6 +147,8 @@ static void lists_are_split(void **state) {
     }
     assert_int_equal(n, 4);
     n = 0;
+    assert_true(str_is_part("Vulkan0,Vulkan10", ',', "Vulkan10") && !str_is_part("Vulkan0,Vulkan10", ',', "Vulkan1"));
+    assert_true(str_is_part("a\nb\n", '\n', "b") && !str_is_part("", ',', "a"));
     for (const char *at = ""; str_next(&at, ',', &part, &len); n++) assert_int_equal(len, 0);
     assert_int_equal(n, 1);
 }
