@@ -102,9 +102,11 @@ err_code engine_measure(const char *device, uint32_t n_threads, struct engine_sp
     if (code == ERR_OK) speed.bandwidth = b.bytes / time;
     bench_done(&b);
     if (code == ERR_OK) code = bench_flops(&b, COLUMNS, &speed.flops, e);
-    if (code == ERR_OK) code = bench_flops(&b, ENGINE_STEP, &few, e);
-    if (code == ERR_OK) code = bench_flops(&b, ENGINE_STEP_LONG, &many, e);
-    speed.step = many > LONG_PAYS * few ? ENGINE_STEP_LONG : ENGINE_STEP;
+    if (ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU) {
+        if (code == ERR_OK) code = bench_flops(&b, ENGINE_STEP, &few, e);
+        if (code == ERR_OK) code = bench_flops(&b, ENGINE_STEP_LONG, &many, e);
+        speed.step = many > LONG_PAYS * few ? ENGINE_STEP_LONG : ENGINE_STEP;
+    }
     ggml_backend_free(b.backend);
     if (code == ERR_OK) *ret = speed;
     return code;

@@ -12,7 +12,7 @@
 struct engine_speed {
     double bandwidth; /* bytes of weights per second */
     double flops;     /* operations per second, a multiplication and an addition counting two */
-    uint32_t step;    /* tokens of a prompt that should be computed at once: ENGINE_STEP, or ENGINE_STEP_LONG where that pays */
+    uint32_t step;    /* tokens of a prompt that should be computed at once: ENGINE_STEP, or ENGINE_STEP_LONG where that pays; 0: a GPU */
 };
 /* Most processors are as fast with 64 tokens at once as with 512, and the buffers of 64 take an eighth of the memory. Those with matrix
  * units (AMX) are not. */
