@@ -58,7 +58,7 @@ foreach(source IN LISTS unit_tests)
     target_link_libraries(${name} PRIVATE caravan_${folder} caravan_test_support)
     caravan_link_included(${name} "${source}")
     if(name MATCHES "^test_(engine_mtp|stage_guesses)$" AND TARGET make-mtp)
-        add_dependencies(${name} make-mtp)
+        add_dependencies(${name} make-mtp make-f32)
     endif()
     if(name STREQUAL "test_engine_vulkan") # on Mesa's software driver
         caravan_register(${name} unit 900 ${CMAKE_SOURCE_DIR}/tools/test-vulkan.sh "${CMAKE_BINARY_DIR}")

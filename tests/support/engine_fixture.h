@@ -51,27 +51,37 @@ static inline void fixture_open(struct fixture *f) {
     free(path);
 }
 
-/* The demo model with a layer for multi-token prediction, which tools/make-mtp.c puts into a new file; the caller removes that. */
-static inline char *fixture_mtp_path(void) {
-    const char *build = getenv("CARAVAN_BUILD"), *source = getenv("CARAVAN_SOURCE");
-    char *path = mem_strdup("/tmp/caravan-test-mtp.XXXXXX"), *demo = fixture_demo_path();
-    char *tool = mem_printf("%s/bin/make-mtp", build != NULL ? build : "build/release");
-    char *layer = mem_printf("%s/tests/data/demo-mtp.gguf", source != NULL ? source : ".");
+/* The file that one of our tools makes of the demo model; the caller removes it. option, value: given to the tool beside that, or NULL. */
+static inline char *fixture_made_path(const char *tool, const char *option, const char *value) {
+    const char *build = getenv("CARAVAN_BUILD");
+    char *path = mem_strdup("/tmp/caravan-test-model.XXXXXX"), *demo = fixture_demo_path();
+    char *program = mem_printf("%s/bin/%s", build != NULL ? build : "build/release", tool);
     int fd = mkstemp(path), status = -1;
     assert_true(fd >= 0);
     close(fd);
     pid_t pid = fork();
     if (pid == 0) {
-        execl(tool, tool, "--model", demo, "--layer", layer, "--out", path, (char *)NULL);
+        execl(program, program, "--model", demo, "--out", path, option, value, (char *)NULL);
         _exit(127);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    free(tool);
-    free(layer);
+    free(program);
     free(demo);
     return path;
 }
+
+/* The demo model with a layer for multi-token prediction. */
+static inline char *fixture_mtp_path(void) {
+    const char *source = getenv("CARAVAN_SOURCE");
+    char *layer = mem_printf("%s/tests/data/demo-mtp.gguf", source != NULL ? source : ".");
+    char *path = fixture_made_path("make-mtp", "--layer", layer);
+    free(layer);
+    return path;
+}
+
+/* The demo model with all weights as f32: batches of any shape give nearly the same numbers, on any processor. */
+static inline char *fixture_f32_path(void) { return fixture_made_path("make-f32", NULL, NULL); }
 
 static inline void fixture_close(struct fixture *f) {
     model_layout_free(f->layout);

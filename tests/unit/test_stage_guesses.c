@@ -39,7 +39,7 @@ struct answer {
     enum request_finish finish;
 };
 
-static char *mtp_path;
+static char *mtp_path, *f32_path;
 static uint32_t most_back; /* answers on their way at once */
 
 static clock_us stage_clock(void *user) {
@@ -51,9 +51,11 @@ struct wish {
     uint32_t n_stage, n_draft;
     bool exact, small_model;
     bool predicts, own; /* the model with such a layer; it guesses */
+    bool f32;
 };
 
 static struct fixture predicting, predicting_plain; /* the demo model with that layer, and the same file without it */
+static struct fixture even;                         /* the demo model with f32 weights */
 
 static void ring_open(struct ring *r, const struct wish *w) {
     memset(r, 0, sizeof(*r));
@@ -61,7 +63,7 @@ static void ring_open(struct ring *r, const struct wish *w) {
     struct engine_load load = fixture_load();
     load.exact = w->exact;
     load.n_ctx = N_CTX;
-    const struct fixture *f = w->own ? &predicting : w->predicts ? &predicting_plain : &model;
+    const struct fixture *f = w->own ? &predicting : w->predicts ? &predicting_plain : w->f32 ? &even : &model;
     for (uint32_t i = 0; i < w->n_stage; i++) {
         uint32_t n = f->layout->n_layer;
         r->engines[i] = fixture_slice(f, n * i / w->n_stage, n * (i + 1) / w->n_stage, &load);
@@ -282,8 +284,8 @@ static void own_guesses_are_identical(void **state) {
 static void inexact_parts_at_near_ties(void **state) {
     (void)state;
     static struct answer plain[N_CASES], guessed[N_CASES];
-    const struct wish without = {.n_stage = 2}, with = {.n_stage = 2, .n_draft = 8, .small_model = true};
-    const float NEAR = 0.05f;
+    const struct wish without = {.n_stage = 2, .f32 = true}, with = {.n_stage = 2, .n_draft = 8, .small_model = true, .f32 = true};
+    const float NEAR = 0.01f;
     uint32_t n_parted = 0, n_tokens = 0;
     answer_all(&without, 2, plain);
     answer_all(&with, 2, guessed);
@@ -415,14 +417,19 @@ static int setup(void **state) {
     fixture_open_path(&predicting_plain, path);
     model_layout_keep_mtp(predicting.layout, 0);
     mtp_path = path;
+    f32_path = fixture_f32_path();
+    fixture_open_path(&even, f32_path);
     return fixture_setup(state);
 }
 
 static int teardown(void **state) {
     fixture_close(&predicting);
     fixture_close(&predicting_plain);
+    fixture_close(&even);
     unlink(mtp_path);
     free(mtp_path);
+    unlink(f32_path);
+    free(f32_path);
     return fixture_teardown(state);
 }
 
