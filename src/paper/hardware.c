@@ -13,7 +13,7 @@
 
 #define GIB          ((uint64_t)1 << 30)
 #define CARD_RESERVE (GIB * 3 / 4) /* of a graphics card: the driver, the screen */
-#define MAC_UNPACK   0.16 /* as published results show it: their GPUs unpack weights slowly */
+#define MAC_UNPACK   0.20 /* as published results show it: their GPUs unpack weights slowly */
 enum { MOST_GB = 1 << 20 };
 
 static const struct family {

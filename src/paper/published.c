@@ -13,6 +13,7 @@
 #include "paper/shapes.h"
 
 enum { CONTEXT = 512, UBATCH = 2048 };
+enum { WHOLE_PROMPT = 40, WHOLE_ANSWER = 200 };
 enum half { FIT, JUDGE, NAMED };
 
 static const struct source {
@@ -21,28 +22,35 @@ static const struct source {
 } sources[] = {
 #define PUBLISHED_SOURCE(id, half, date, name) {half, date, name},
 #define PUBLISHED(source, hardware, model, decode, prefill, prompt)
+#define PUBLISHED_WHOLE(source, hardware, model, decode)
 #include "../../tables/published.def"
 #undef PUBLISHED_SOURCE
 #undef PUBLISHED
+#undef PUBLISHED_WHOLE
 };
 enum source_id {
 #define PUBLISHED_SOURCE(id, half, date, name) SOURCE_##id,
 #define PUBLISHED(source, hardware, model, decode, prefill, prompt)
+#define PUBLISHED_WHOLE(source, hardware, model, decode)
 #include "../../tables/published.def"
 #undef PUBLISHED_SOURCE
 #undef PUBLISHED
+#undef PUBLISHED_WHOLE
 };
 static const struct row {
     enum source_id source;
     const char *hardware, *model;
     double decode, prefill;
     uint32_t prompt;
+    bool whole;
 } rows[] = {
 #define PUBLISHED_SOURCE(id, half, date, name)
-#define PUBLISHED(source, hardware, model, decode, prefill, prompt) {SOURCE_##source, hardware, model, decode, prefill, prompt},
+#define PUBLISHED(source, hardware, model, decode, prefill, prompt) {SOURCE_##source, hardware, model, decode, prefill, prompt, false},
+#define PUBLISHED_WHOLE(source, hardware, model, decode) {SOURCE_##source, hardware, model, decode, 0, WHOLE_PROMPT, true},
 #include "../../tables/published.def"
 #undef PUBLISHED_SOURCE
 #undef PUBLISHED
+#undef PUBLISHED_WHOLE
 };
 static const struct {
     enum published_class class;
@@ -87,7 +95,8 @@ struct published_row published_at(size_t i) {
                                   .judge = judges(s),
                                   .decode = r->decode,
                                   .prefill = r->prefill,
-                                  .prompt = r->prompt};
+                                  .prompt = r->prompt,
+                                  .whole = r->whole};
 }
 
 static bool predict(const struct paper_model *m, struct fleet *f, const struct published_row *r, double *ret_decode, double *ret_prefill,
@@ -98,7 +107,7 @@ static bool predict(const struct paper_model *m, struct fleet *f, const struct p
     struct plan plan;
     if (plan_make(pm, f->nodes, f->n, &wish, &plan, NULL) != ERR_OK) return false;
     plan_predict(&plan, pm, f->nodes, &wish, &g);
-    *ret_decode = 1 / g.token_s;
+    *ret_decode = r->whole ? WHOLE_ANSWER / (g.first_s + WHOLE_ANSWER * g.token_s) : 1 / g.token_s;
     *ret_prefill = r->prompt / g.first_s;
     *ret_moe = false;
     for (uint32_t i = 0; i < pm->n_layer; i++) *ret_moe = *ret_moe || pm->layers[i].expert > 0;

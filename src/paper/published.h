@@ -16,6 +16,7 @@ struct published_row {
     bool judge;             /* kept for judging; else the table was tuned on it */
     double decode, prefill; /* tokens per second as published; prefill 0: not published */
     uint32_t prompt;
+    bool whole; /* decode: the answer's tokens over the time of the whole request, with its prompt */
 };
 size_t published_count(void);
 struct published_row published_at(size_t i);

@@ -10,15 +10,18 @@
 #include "base/mem.h"
 #include "model/quirks.h"
 
-/* As published results show it (tables/published.def): a multiplication in an expert, which sees few of a batch's tokens, takes as long as
- * so many in a dense layer; and what choosing experts, or a recurrent state, adds to the kernels of a layer. */
-#define EXPERT_MACS     2.3
-#define EXPERT_LAUNCHES 0.45
-#define STATE_LAUNCHES  1.6
-/* A recurrent state is worked through step by step, which takes as long as so many multiplications for each of its elements; attention's
- * multiplications are slower than those with weights. */
+/* As published results show it (tables/published.def): what choosing experts, a recurrent state, attention to a latent (it multiplies
+ * queries and results by two more matrices) or embeddings of each layer's own add to the kernels of a layer. In some models a layer is
+ * only half of one: it mixes tokens, or it has a feed-forward network. */
+#define EXPERT_LAUNCHES 0.4
+#define STATE_LAUNCHES  1.4
+#define LATENT_LAUNCHES 1.2
+#define OWN_LAUNCHES    0.7
+#define HALF_LAUNCHES   0.5
+/* A recurrent state is worked through step by step, which takes as long as so many multiplications for each of its elements; those of
+ * attention, which unpack nothing, are faster than those with weights. */
 #define STATE_MACS     11
-#define ATTENTION_MACS 1.5
+#define ATTENTION_MACS 0.8
 #define USUAL_WIDTH    4096.0
 #define LEAST_WIDTH    512.0 /* what is narrower counts as this wide */
 
@@ -142,6 +145,16 @@ static void source_formats(struct plan_layer *l, double width) {
     l->narrow = (l->macs - l->expert_macs) * (times * times - 1);
 }
 
+static double source_launches(const struct model_layout *l, uint32_t i, const struct plan_layer *out) {
+    bool mixes = out->state > 0 || out->kv_position > 0, feeds = model_layer_tensor(l, i, "ffn_") != NULL;
+    double n = mixes && feeds ? 1 : HALF_LAUNCHES;
+    if (out->expert > 0) n += EXPERT_LAUNCHES;
+    if (out->state > 0) n += STATE_LAUNCHES;
+    if (model_layer_tensor(l, i, "attn_k_b.")) n += LATENT_LAUNCHES;
+    if (model_layer_tensor(l, i, "inp_gate.")) n += OWN_LAUNCHES;
+    return n;
+}
+
 static void source_layer(struct plan_source *s, uint32_t i, double share) {
     const struct model_layout *l = s->layout;
     struct plan_layer *out = &s->layers[i];
@@ -151,7 +164,7 @@ static void source_layer(struct plan_source *s, uint32_t i, double share) {
         const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[i].tensors[k]);
         bool expert = strstr(t->name, "_exps.") != NULL;
         *(expert ? &out->expert : &out->dense) += (double)t->bytes;
-        double macs = (expert ? share * EXPERT_MACS : 1) * (double)tensor_elements(t),
+        double macs = (expert ? share : 1) * (double)tensor_elements(t),
                bits = 8.0 * (double)t->bytes / (double)tensor_elements(t);
         out->macs += macs;
         *(expert ? &out->plain_expert : &out->plain) += bits >= 8 ? (double)t->bytes : 0;
@@ -167,7 +180,7 @@ static void source_layer(struct plan_source *s, uint32_t i, double share) {
     out->kv_position = (double)model_kv_token_bytes(l, i, s->shape.type_k, s->shape.type_v);
     out->window = l->layers[i].window;
     out->state = 2.0 * (double)l->layers[i].state_bytes; /* read and written */
-    out->launches = 1 + (out->expert > 0 ? EXPERT_LAUNCHES : 0) + (out->state > 0 ? STATE_LAUNCHES : 0);
+    out->launches = source_launches(l, i, out);
 }
 
 static void source_costs(struct plan_source *s) {

@@ -19,6 +19,9 @@
 #define NARROW_COST  0.07
 #define NARROW_FLOPS 22e12
 #define NARROW_POWER 0.5
+/* An expert multiplies only the tokens of a batch that chose it. Products with few rows leave a device partly idle: with n rows each
+ * multiplication takes as long as 1 + EXPERT_COST / sqrt(n) in a dense layer. */
+#define EXPERT_COST 8.0
 
 double plan_device_bandwidth(const struct plan_device *d) { return d->bandwidth > 0 ? d->bandwidth : GUESS_BANDWIDTH; }
 
@@ -51,10 +54,11 @@ void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, d
     sum->chosen += chosen;
     sum->plain += l.plain * l.dense + l.plain_expert * chosen;
     sum->plain_chosen += l.plain_expert * chosen;
-    double seen = prompt / 2;
+    double seen = prompt / 2, rows = tokens * l.share > 1 ? tokens * l.share : 1;
     if (l.window && l.window < seen) seen = l.window;
-    sum->macs += tokens * (l.macs + seen * l.attention);
-    sum->expert_macs += tokens * l.expert_macs;
+    double idle = prompt > 0 ? l.expert_macs * EXPERT_COST / sqrt(rows) : 0;
+    sum->macs += tokens * (l.macs + idle + seen * l.attention);
+    sum->expert_macs += tokens * (l.expert_macs + idle);
     sum->half += tokens * l.half * (l.macs - l.expert_macs);
     sum->narrow += tokens * l.narrow;
     sum->launches += launches;
