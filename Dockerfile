@@ -2,13 +2,13 @@
 # The image of a node: docker build -t caravan .  (compose.yaml starts three of them.)
 # The first stage makes the bundle, which brings all its libraries; the image has nothing else of it.
 FROM debian:forky-slim AS build
-RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ libc6-dev make cmake git mawk util-linux binutils xz-utils ca-certificates debian-archive-keyring
+RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ libc6-dev make cmake git mawk util-linux binutils xz-utils npm ca-certificates debian-archive-keyring
 COPY . /src
 RUN cd /src && make bundle && mkdir /out && tar -xf build/caravan-*-linux-*.tar.xz -C /out --strip-components=1
 
 FROM debian:forky-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --home-dir /var/lib/caravan --create-home caravan && mkdir /models /cluster && chown caravan: /models /cluster
+RUN useradd --system --uid 10001 --home-dir /var/lib/caravan caravan && install -d -m 700 -o caravan -g caravan /var/lib/caravan /models /cluster
 COPY --from=build /out /opt/caravan
 RUN ln -s /opt/caravan/bin/caravan /usr/local/bin/caravan
 USER caravan

@@ -153,14 +153,12 @@ err_code cli_api_find(const struct options *o, struct cli_api *ret, struct err *
     struct cli_api found = {0};
     err_code code = cli_addr(option_text(o, OPT_API), "127.0.0.1", 8080, &a, e);
     if (code != ERR_OK) return code;
-    bool here = cli_node_find(o, &n);
-    if (here && !option_is_set(o, OPT_API)) {
-        a.port = n.api;
-        snprintf(a.host, sizeof(a.host), "%s", reachable(n.api_host));
-    }
-    here = here && a.port == n.api && same_host(a.host, reachable(n.api_host)); /* its key is sent to no other program */
+    bool here = cli_node_find(o, &n), named = !here || option_is_set(o, OPT_API);
+    const char *host = reachable(named ? a.host : n.api_host);
+    uint16_t port = named ? a.port : n.api;
+    here = here && port == n.api && same_host(host, reachable(n.api_host)); /* its key is sent to no other program */
     if (!given_key(o, found.key) && here) own_key(o, found.key);
-    snprintf(found.url, sizeof(found.url), strchr(a.host, ':') ? "http://[%s]:%u" : "http://%s:%u", a.host, a.port);
+    snprintf(found.url, sizeof(found.url), strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host, port);
     *ret = found;
     return ERR_OK;
 }

@@ -14,6 +14,7 @@
 #define GIB          ((uint64_t)1 << 30)
 #define CARD_RESERVE (GIB * 3 / 4) /* of a graphics card: the driver, the screen */
 #define MAC_UNPACK   0.20 /* as published results show it: their GPUs unpack weights slowly */
+#define AMD_EXPERTS  50e-6 /* likewise: the seconds that their GPUs take to choose the experts of a layer, by Vulkan */
 enum { MOST_GB = 1 << 20 };
 
 static const struct family {
@@ -102,12 +103,15 @@ static void hint_sizes(const char *family, struct err *e) {
     free(full);
 }
 
+static bool amd_gpu(const struct family *f) { return f->kind != HARDWARE_RAM && (strstr(f->what, "AMD") || strstr(f->what, "Ryzen")); }
+
 static struct hardware from_family(const struct family *f, double gb) {
     struct hardware h = {.kind = f->kind,
                          .gb = gb,
                          .bandwidth = f->bandwidth * f->efficiency * 1e9,
                          .flops = f->tflops * 1e12,
-                         .layer_s = f->layer_us / 1e6};
+                         .layer_s = f->layer_us / 1e6,
+                         .expert_s = amd_gpu(f) ? AMD_EXPERTS : 0};
     snprintf(h.name, sizeof(h.name), "%s", f->family);
     return h;
 }
@@ -265,7 +269,7 @@ static uint64_t usable(enum hardware_kind kind, uint64_t total) {
 
 struct plan_device hardware_device(const struct hardware *h) {
     uint64_t total = (uint64_t)(h->gb * (double)GIB);
-    struct plan_device d = {.gpu = h->kind != HARDWARE_RAM, .bandwidth = h->bandwidth, .flops = h->flops, .layer_s = h->layer_s};
+    struct plan_device d = {.gpu = h->kind != HARDWARE_RAM, .bandwidth = h->bandwidth, .flops = h->flops, .layer_s = h->layer_s, .expert_s = h->expert_s};
     if (h->kind == HARDWARE_MAC) d.unpack = MAC_UNPACK;
     d.memory = usable(h->kind, total);
     snprintf(d.name, sizeof(d.name), "%s", h->name);

@@ -19,6 +19,7 @@ struct hardware {
     double bandwidth; /* bytes per second that decoding reads */
     double flops;     /* operations per second in prefill */
     double layer_s;   /* seconds of a layer for one token besides reading it */
+    double expert_s;  /* further ones of a layer with experts */
     double price, idle_w, busy_w; /* as whoever described it says; 0: nothing was said */
 };
 /* "rtx3090-24"; without a size where there is one only ("rtx3090"). ERR_INVALID hints at the nearest names and their sizes. */

@@ -27,6 +27,7 @@ struct plan_device {
     double flops;     /* operations per second in prefill */
     double layer_s;   /* seconds that a layer takes besides reading it: launching kernels, waiting for other cores */
     double unpack;    /* of the time of reading a weight of fewer than 8 bits, the fraction that unpacking takes; 0: a GPU's usual one */
+    double expert_s;  /* seconds more in each layer with experts, for choosing them */
 };
 
 /* The device's figure, or the guess that replaces an unknown one. */

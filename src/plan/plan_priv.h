@@ -17,6 +17,7 @@ struct plan_sum {
     double chosen, expert_macs; /* of both, what is in experts */
     double plain, plain_chosen; /* of read and chosen, weights in formats of 8 bits and more */
     double half, narrow;        /* macs with weights of 16 bits; see plan_layer.narrow */
+    double choosing;            /* layers with experts */
     double launches, handovers; /* of kernels, in those of a plain layer: all; more if experts are in RAM */
 };
 /* tokens: of one batch. prompt: the tokens of the prompt that they are a part of; 0: each is of another sequence, and decoded. */

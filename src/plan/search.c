@@ -77,7 +77,7 @@ static bool same_offer(const struct plan_node *a, const struct plan_node *b) {
     for (uint32_t i = 0; i < a->n_devices; i++) {
         const struct plan_device *x = &a->devices[i], *y = &b->devices[i];
         if (x->memory != y->memory || x->gpu != y->gpu || x->bandwidth != y->bandwidth || x->flops != y->flops ||
-            x->layer_s != y->layer_s || x->unpack != y->unpack)
+            x->layer_s != y->layer_s || x->unpack != y->unpack || x->expert_s != y->expert_s)
             return false;
     }
     return true;

@@ -14,7 +14,7 @@
 /* As published results show it (tables/published.def). Weights of 8 and 16 bits are read by so much faster than smaller ones, which have to
  * be unpacked; multiplications with those of 16 bits are by so much faster; and matrices of a narrow model fill a GPU less, the larger one
  * less than the smaller one. */
-#define UNPACK       0.08
+#define UNPACK       0.06
 #define HALF_GAIN    0.15
 #define NARROW_COST  0.07
 #define NARROW_FLOPS 22e12
@@ -63,6 +63,7 @@ void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, d
     sum->narrow += tokens * l.narrow;
     sum->launches += launches;
     sum->handovers += chosen > 0 ? HANDOVERS * launches : 0;
+    sum->choosing += chosen > 0 ? 1 : 0;
 }
 
 static void sum_add(struct plan_sum *to, const struct plan_sum *s, double times) {
@@ -76,6 +77,7 @@ static void sum_add(struct plan_sum *to, const struct plan_sum *s, double times)
     to->expert_macs += times * s->expert_macs;
     to->launches += times * s->launches;
     to->handovers += times * s->handovers;
+    to->choosing += times * s->choosing;
 }
 
 /* Layers [first, end), without the head. sums: of one token; NULL: there are none. */
@@ -115,7 +117,7 @@ double plan_sum_time(const struct plan_sum *sum, const struct plan_device *d) {
         macs += NARROW_COST * pow(flops / NARROW_FLOPS, NARROW_POWER) * sum->narrow - HALF_GAIN * sum->half;
     }
     double a = read / plan_device_bandwidth(d), b = 2 * macs / flops;
-    return (a > b ? a : b) + sum->launches * device_layer(d);
+    return (a > b ? a : b) + sum->launches * device_layer(d) + sum->choosing * d->expert_s;
 }
 
 /* The devices take turns. */

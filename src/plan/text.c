@@ -8,6 +8,8 @@
 #include "base/str.h"
 #include "plan/plan_priv.h"
 
+#define SMALL_BITS 4.85 /* of a weight in q4_k_m, on average */
+
 /* "12.3", "0.42": three significant figures. */
 static const char *number(double v, char out[STR_SHORT]) {
     snprintf(out, STR_SHORT, v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v);
@@ -224,16 +226,40 @@ static void advise_link(const struct plan *p, const struct plan_model *m, const 
                    number(1 / token_s, b));
 }
 
-static void advise_bytes(const struct plan_model *m, double token_s, struct buf *out) {
+/* A token's time in the same plan, with weights of fewer bits that take this fraction of the bytes. */
+static double smaller_token_s(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
+                              double fraction) {
+    struct plan_layer *layers = mem_calloc(m->n_layer, sizeof(*layers));
+    struct plan_model small = *m;
+    small.layers = layers;
+    small.head.dense *= fraction;
+    small.head.plain = 0;
+    for (uint32_t i = 0; i < m->n_layer; i++) {
+        layers[i] = m->layers[i];
+        layers[i].dense *= fraction;
+        layers[i].expert *= fraction;
+        layers[i].plain = layers[i].plain_expert = 0;
+    }
+    double time = plan_token_s(p, &small, nodes, wish);
+    free(layers);
+    return time;
+}
+
+static void advise_bytes(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,
+                         double token_s, struct buf *out) {
     double bytes = m->head.dense, macs = m->head.macs;
-    char a[STR_SHORT];
-    for (uint32_t i = 0; m->layers && i < m->n_layer; i++) {
+    char a[STR_SHORT], b[STR_SHORT];
+    if (!m->layers) return;
+    for (uint32_t i = 0; i < m->n_layer; i++) {
         bytes += m->layers[i].dense + m->layers[i].expert * m->layers[i].share;
         macs += m->layers[i].macs;
     }
-    if (macs > 0 && bytes * 8 / macs > 6)
-        buf_printf(out, "  a smaller quantisation (q4_k_m instead of %.1f bits a weight) reads less: up to %s tokens/s\n", bytes * 8 / macs,
-                   number(bytes * 8 / macs / 4.85 / token_s, a));
+    double bits = macs > 0 ? bytes * 8 / macs : 0;
+    if (bits <= 6) return;
+    double time = smaller_token_s(p, m, nodes, wish, SMALL_BITS / bits);
+    if (time < token_s * 0.95)
+        buf_printf(out, "  a smaller quantisation (q4_k_m instead of %.1f bits a weight) reads less: %s instead of %s tokens/s\n", bits,
+                   number(1 / time, a), number(1 / token_s, b));
 }
 
 void plan_advise(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes,
@@ -261,7 +287,7 @@ void plan_advise(const struct plan *p, const struct plan_model *m, const struct 
         advise_memory(p, m, nodes, wish, token_s, out);
         advise_link(p, m, nodes, wish, token_s, out);
     }
-    advise_bytes(m, token_s, out);
+    advise_bytes(p, m, nodes, wish, token_s, out);
     if (p->n_stage > 1 && hops > token_s * 0.1)
         buf_printf(out, "  speculation (a draft model): the links take %.0f %% of a token, and it pays them once for several\n",
                    100 * hops / token_s);

@@ -90,7 +90,8 @@ await run({
         assert.match(asks.stderr, /give an admin key/)
         assert.equal((await cli('load', 'spare', ...at, '--api-key', 'administers')).code, 0)
         assert.match((await cli('nodes', ...home)).stdout, /k1 /)
-        for (const where of [home, [...home, ...at]]) {
+        const any = ['--api', `0.0.0.0:${new URL(node.api).port}`] // as a container's environment has it for node and commands
+        for (const where of [home, [...home, ...at], [...home, ...any]]) {
             const unloaded = await cli('unload', 'spare', ...where)
             assert.equal(unloaded.code, 0, unloaded.stderr)
             assert.equal((await cli('load', 'spare', ...where)).code, 0)
