@@ -46,8 +46,9 @@ bench: all sysroot-test ## measure against the unsplit model and llama.cpp's own
 fuzz: ## fuzz every parser of foreign bytes with clang's libFuzzer (FUZZ_SECONDS=60 each)
 	@tools/fuzz.sh --all $(FUZZ_SECONDS)
 
-image: ## run the steps of the Dockerfile without Docker, and its health check (as root, needs mmdebstrap; takes a while)
+image: ## run the steps of the Dockerfile without Docker, and its health check (as root, needs mmdebstrap; takes a while); compose.yaml, where an engine answers
 	@packaging/try-dockerfile.sh
+	@packaging/try-compose.sh
 
 screenshots: program ## make the pictures of the web page in docs/ (needs node, npm and Chromium)
 	@CARAVAN_SOURCE=$(CURDIR) CARAVAN_BUILD=$(CURDIR)/$(RELEASE) CARAVAN=$(CURDIR)/$(RELEASE)/bin/caravan tests/e2e/run.sh $(CURDIR)/tools/screenshots.mjs

@@ -3,7 +3,7 @@
 # Builds the image with the Docker or Podman that is here, and runs compose.yaml: three nodes that become healthy and know one another, a model that is
 # copied in, an answer for who has the key, a restart that keeps everything, and a memory limit. Where images can't be pulled, Debian's base image
 # is made first (mmdebstrap, as root). Leaves the image, and nothing else.
-#   packaging/try-compose.sh
+#   packaging/try-compose.sh [--no-build]      --no-build: with the image "caravan" that is there
 # The engine is the one that DOCKER_HOST names, or the usual one. NETWORK=host: what builds the image uses the host's network.
 set -eu
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
@@ -19,7 +19,7 @@ else echo "no compose is here: compose.yaml is not tried"; exit 0; fi
 compose() { (cd "$WORK" && $compose -p "$PROJECT" "$@"); }
 fail() {
     echo "not ok - $1" >&2
-    compose logs --tail=20 >&2 || true
+    compose logs --tail=20 >&2 2>/dev/null || true
     exit 1
 }
 finish() {
@@ -27,16 +27,19 @@ finish() {
     rm -rf "$WORK"
 }
 
-base=$(sed -n 's/^FROM \([^ ]*\)$/\1/p' "$TOP/Dockerfile")
-if ! docker image inspect "$base" >/dev/null 2>&1 && ! docker pull "$base" >/dev/null 2>&1; then
-    apt-config dump | grep -E '^Acquire::(http|https|Check)' >"$WORK/apt.conf" || true
-    suite=${base#debian:}
-    mmdebstrap --quiet --variant=minbase --aptopt="$WORK/apt.conf" "${suite%-slim}" - | docker import - "$base" >/dev/null
-fi
-docker build ${NETWORK:+--network "$NETWORK"} -t caravan "$TOP" >"$WORK/build.log" 2>&1 || { tail -20 "$WORK/build.log"; echo "error: the image is not built" >&2; exit 1; }
-if grep -q "^note: no npm" "$WORK/build.log"; then fail "the image's web page has all its parts"; fi
+build() {
+    base=$(sed -n 's/^FROM \([^ ]*\)$/\1/p' "$TOP/Dockerfile")
+    if ! docker image inspect "$base" >/dev/null 2>&1 && ! docker pull "$base" >/dev/null 2>&1; then
+        apt-config dump | grep -E '^Acquire::(http|https|Check)' >"$WORK/apt.conf" || true
+        suite=${base#debian:}
+        mmdebstrap --quiet --variant=minbase --aptopt="$WORK/apt.conf" "${suite%-slim}" - | docker import - "$base" >/dev/null
+    fi
+    docker build ${NETWORK:+--network "$NETWORK"} -t caravan "$TOP" >"$WORK/build.log" 2>&1 || { tail -20 "$WORK/build.log"; fail "the image is built"; }
+    if grep -q "^note: no npm" "$WORK/build.log"; then fail "the image's web page has all its parts"; fi
+    echo "ok - the image is built"
+}
 trap finish EXIT
-echo "ok - the image is built"
+[ "${1:-}" = --no-build ] || build
 
 cp "$TOP/compose.yaml" "$WORK"
 KEY=$(openssl rand -hex 24)
@@ -80,12 +83,13 @@ compose exec -T one caravan load caravan-demo >/dev/null || fail "the model is l
 grep -q Caravan "$WORK/answer" || { cat "$WORK/answer"; fail "the answer is the model's"; }
 echo "ok - the model answers who has the key, from outside"
 
-id_before=$(compose exec -T two cat /var/lib/caravan/identity | cksum)
+identity() { compose exec -T two head -n 1 /var/lib/caravan/identity | cksum; } # the key; behind it stands the number of starts
+before=$(identity)
 compose down --timeout 20 >/dev/null 2>&1
 compose up -d --no-build >/dev/null 2>&1
 all_healthy
 all_know
-[ "$(compose exec -T two cat /var/lib/caravan/identity | cksum)" = "$id_before" ] || fail "a node is the same one after a restart"
+[ "$(identity)" = "$before" ] || fail "a node is the same one after a restart"
 [ "$(ask "$KEY")" = 200 ] || { cat "$WORK/answer"; fail "the model answers after a restart"; }
 echo "ok - down and up again keeps nodes and model"
 

@@ -93,7 +93,7 @@ function instanceRow(instance, model) {
     const done = instance.progress, speed = tokenRate(instance.instance)
     const left = Math.max(0, ...instance.stages.map((x) => x.seconds_left ?? 0))
     return h('li', { 'data-key': instance.instance },
-        h('p', null, h('span', { class: `chip ${STATES[instance.state] ?? ''}` }, instance.state), ' ', h('span', { class: 'small number' }, `${plural(instance.context, 'token')} of context, ${plural(instance.parallel, 'answer')} at once, ${instance.requests} running${speed > 0 ? `, ${rate(speed)} tokens/s` : ''}${instance.since ? `, since ${ago(instance.since)}` : ''}`)),
+        h('p', null, h('span', { class: `chip ${STATES[instance.state] ?? ''}` }, instance.state), ' ', h('span', { class: 'small number' }, `${plural(instance.context, 'token')} of context, ${plural(instance.parallel, 'answer')} at once, ${instance.requests} running${speed > 0 ? `, ${rate(speed)} tokens/s` : ''}${instance.since ? `, loaded ${ago(instance.since)}` : ''}`)),
         instance.state === 'loading' && [h('progress', { max: 100, value: done, 'aria-label': `Loading of ${model.name}` }), h('p', { class: 'small muted number' }, `${done} %${left > 0 ? `, about ${left} s left` : ''}`)],
         instance.state !== 'ready' && instance.message && h('p', { class: `notice small${instance.state === 'failed' ? ' bad' : ''}` }, instance.message),
         instance.stages.length > 0 && h('ul', { class: 'stages' }, [...instance.stages].sort((a, b) => a.stage - b.stage).map((x) => h('li', { class: 'chip' }, h('span', { class: `swatch back${colourOf(live.status.nodes.find((n) => x.node === n.name || x.node.startsWith(`${n.name} (`))?.id)}` }), `${x.node}: ${x.first_layer}-${x.last_layer}, ${bytes(x.bytes)}`))))

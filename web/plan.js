@@ -65,6 +65,10 @@ export function open(main) {
     const root = h('div', { class: 'page' }), place = h('div', { class: 'plan', 'aria-live': 'polite' }), now = h('p', { class: 'muted small', role: 'status' }), list = newId('models')
     main.append(root)
     let drawn = false
+    // What an empty field was reckoned with: the node's own options may say other than the usual.
+    const showUsual = (values) => {
+        for (const [name, value] of Object.entries(values)) root.querySelector(`input[name="${name}"]`).placeholder = value
+    }
     const plan = oneAtATime(async (counts) => {
         const wish = {}
         for (const field of root.querySelectorAll('input')) if (field.value !== '') wish[field.name] = field.type === 'number' ? Number(field.value) : field.value
@@ -73,11 +77,13 @@ export function open(main) {
         for (const [i, step] of steps.entries()) {
             now.textContent = `Computing ${steps.slice(i).map((x) => x.words).join(', then ')}`
             let failed = false
-            const part = await ask('POST', '/caravan/v1/plan', step.wish).then(answerPart).catch((trouble) => {
+            let answer
+            const part = await ask('POST', '/caravan/v1/plan', step.wish).then((got) => answerPart(answer = got)).catch((trouble) => {
                 failed = true
                 return troubleNotice(trouble)
             })
             if (!counts()) return
+            if (answer?.n_ctx) showUsual({ ctx: answer.n_ctx, parallel: answer.streams })
             if (step.grows) parts.pop()
             parts.push(part)
             show(place, parts)

@@ -161,7 +161,7 @@ END
     "$made/bin/caravan" $(cat words) --help >said || fail "the options of launchd's list exist: $(cat words)"
     if python3 -c 'import yaml' 2>/dev/null; then
         python3 - "$CARAVAN_SOURCE" >words <<'END' || fail "compose.yaml is sound"
-import re, sys, yaml
+import json, re, sys, yaml
 top = sys.argv[1]
 compose = yaml.safe_load(open(f"{top}/compose.yaml"))
 options = set(re.findall(r'OPTION\(\w+, *"([a-z-]+)"', open(f"{top}/tables/options.def").read()))
@@ -169,6 +169,7 @@ docker = open(f"{top}/Dockerfile").read()
 assert len(compose["services"]) == 3
 for name, service in compose["services"].items():
     assert service["build"] == "." and service["hostname"] == name
+    assert service["healthcheck"]["test"][0] == "CMD" and json.dumps(service["healthcheck"]["test"][1:]) in docker, "its health check is not the image's"
     for variable in service["environment"]:
         assert variable.removeprefix("CARAVAN_").lower().replace("_", "-") in options, variable
     for volume in service["volumes"]:

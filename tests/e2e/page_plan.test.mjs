@@ -23,6 +23,9 @@ const numberIn = async (view, pattern) => Number((await card(view).locator('.pla
 test('a model on machines on paper: speed and context as the command says, cost by price of a kWh and use', async () => {
     const view = await View.open(head.api, { path: '#/plan' })
     await says(view, /tokens\/s for one answer/) // this cluster, at first: the model that is loaded fits where it is
+    const usually = async (label) => Number(await card(view).locator('.form').getByLabel(label, { exact: true }).getAttribute('placeholder'))
+    const [loaded] = (await (await fetch(`${head.api}/caravan/v1/models`)).json()).models.flatMap((m) => m.instances)
+    assert.deepEqual([await usually('Context'), await usually('Answers at once')], [loaded.context, loaded.parallel], 'empty fields show what the node would take')
     await fill(view, { Model: 'llama-8b:q4_k_m', Machines: '1xrtx4090-24', Context: 8192, 'Answers at once': 1 })
     await says(view, /electricity [\d.]+ \(\d+ W idle, \d+ W busy\)/)
     const command = JSON.parse(execFileSync(caravan, ['plan', 'llama-8b:q4_k_m', '--fleet', '1xrtx4090-24', '--ctx', '8192', '--parallel', '1', '--json']))
