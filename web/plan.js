@@ -23,9 +23,9 @@ const table = (label, names, rows) => h('div', { class: 'scroll', tabindex: '0',
     h('tbody', null, rows.map((row) => h('tr', null, row.map((cell, i) => h('td', { class: i > 0 && 'number' }, cell)))))))
 
 // "41 to 67 in 8 of 10 published results": predictions were so far off there.
-const spread = (value, error) => error ? ` (where plans say so, 8 of 10 published results of ${error.of} chips say ${rate(value / error.p90)} to ${rate(value / error.p10)}; ${count(error.rows)} results)`.replace("'s chips", "'s") : ''
+const spread = (value, error) => error ? ` (where plans say so, 8 of 10 published results of ${error.of} say ${rate(value / error.p90)} to ${rate(value / error.p10)}; ${count(error.rows)} results)` : ''
 // The same of a time.
-const spreadOfTime = (value, error) => error ? ` (${seconds(value * error.p10)} to ${seconds(value * error.p90)} by ${count(error.rows)} results)` : ''
+const spreadOfTime = (value, error) => error ? ` (${seconds(value * error.p10)} to ${seconds(value * error.p90)} by ${count(error.rows)} results of ${error.of})` : ''
 const money = (value) => value >= 100 ? value.toFixed(0) : value.toPrecision(2)
 
 function costPart(cost) {

@@ -8,7 +8,7 @@
 #include "paper/money.h"
 
 #define NOTICE_S 2.0 /* until a machine that answers no more is given up, at most */
-enum { CTX_STEP = 1024, FEW_ROWS = 3, MANY_NODES = 16 };
+enum { CTX_STEP = 1024, FEW_ROWS = 5, MANY_NODES = 16 };
 
 double outlook_load_s(const struct sheet *s, uint32_t *ret_node) {
     const struct plan_model *m = plan_source_model(s->model.source);
@@ -135,5 +135,8 @@ bool outlook_error(const struct sheet *s, bool prefill, enum published_class *re
         *ret_class = c;
     }
     *ret = published_error_of(*ret_class, moe, prefill);
+    if (ret->n >= FEW_ROWS) return true;
+    *ret_class = PUBLISHED_ANY;
+    *ret = published_error_of(PUBLISHED_ANY, moe, prefill);
     return ret->n >= FEW_ROWS;
 }

@@ -23,7 +23,8 @@ struct outlook_loss outlook_loss(const struct sheet *s);
 /* The largest context, in positions of each conversation, with which the model still fits. */
 uint32_t outlook_largest_ctx(const struct sheet *s);
 
-/* The spread of such predictions (paper/published.h). false: too little is published of such machines, or they are of several kinds. */
+/* The spread of such predictions (paper/published.h); of all kinds of machines where too little is published of these. false: too little is
+ * published of such models, or the machines are of several kinds. */
 bool outlook_error(const struct sheet *s, bool prefill, enum published_class *ret_class, struct published_error *ret);
 
 #endif

@@ -63,7 +63,7 @@ static const struct {
 };
 
 const char *published_class_name(enum published_class c) {
-    static const char *const names[] = {"Apple's chips", "NVIDIA's", "AMD's", "processors"};
+    static const char *const names[] = {"Apple's chips", "NVIDIA's", "AMD's", "processors", "all kinds of machines"};
     return names[c];
 }
 

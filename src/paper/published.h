@@ -6,7 +6,8 @@
 
 #include "paper/hardware.h"
 
-enum published_class { PUBLISHED_APPLE, PUBLISHED_NVIDIA, PUBLISHED_AMD, PUBLISHED_CPU, PUBLISHED_CLASSES };
+/* PUBLISHED_ANY: of all kinds together. */
+enum published_class { PUBLISHED_APPLE, PUBLISHED_NVIDIA, PUBLISHED_AMD, PUBLISHED_CPU, PUBLISHED_ANY, PUBLISHED_CLASSES };
 const char *published_class_name(enum published_class c); /* "Apple", constant */
 /* The class of a family of hardware ("rtx3090"). false: it is none of the table's. */
 bool published_class_of(const char *family, enum published_class *ret);

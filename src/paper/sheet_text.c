@@ -81,8 +81,8 @@ static void put_error(const struct sheet *s, struct buf *b) {
                published_class_name(class), 1 / g.token_s / e.p90, 1 / g.token_s / e.p10, e.n);
     char first[STR_SHORT], from[STR_SHORT], to[STR_SHORT];
     if (outlook_error(s, true, &class, &e))
-        buf_printf(b, "; for the first token after %s, %s to %s (%u rows)", seconds(g.first_s, first), seconds(g.first_s * e.p10, from),
-                   seconds(g.first_s * e.p90, to), e.n);
+        buf_printf(b, "; for the first token after %s, those of %s say %s to %s (%u rows)", seconds(g.first_s, first),
+                   published_class_name(class), seconds(g.first_s * e.p10, from), seconds(g.first_s * e.p90, to), e.n);
     buf_append_str(b, ".\n");
 }
 

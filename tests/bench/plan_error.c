@@ -36,14 +36,14 @@ static struct compared *compare_all(size_t *ret_n) {
     return all;
 }
 
-/* class < 0: all. moe < 0: both. */
+/* moe < 0: both. */
 static struct published_error spread(const struct compared *all, size_t n, int class, int moe, bool prefill, bool judge) {
     double *q = mem_calloc(n, sizeof(*q));
     uint32_t found = 0;
     for (size_t i = 0; i < n; i++) {
         const struct compared *c = &all[i];
         double value = prefill ? c->prefill : c->decode;
-        if (c->row.judge != judge || value <= 0 || (class >= 0 && (int)c->class != class) || (moe >= 0 && (int)c->moe != moe)) continue;
+        if (c->row.judge != judge || value <= 0 || (class != PUBLISHED_ANY && (int)c->class != class) || (moe >= 0 && (int)c->moe != moe)) continue;
         q[found++] = value;
     }
     struct published_error e = published_spread(q, found);
@@ -58,7 +58,7 @@ static void print_rows(const struct compared *all, size_t n) {
 }
 
 static void print_table(const struct compared *all, size_t n) {
-    static const char *const names[] = {"APPLE", "NVIDIA", "AMD", "CPU"};
+    static const char *const names[] = {"APPLE", "NVIDIA", "AMD", "CPU", "ANY"};
     for (int class = 0; class < PUBLISHED_CLASSES; class++)
         for (int moe = 0; moe < 2; moe++)
             for (int prefill = 0; prefill < 2; prefill++) {
@@ -81,16 +81,16 @@ static void print_line(const char *name, const struct compared *all, size_t n, i
 
 static void print_markdown(const struct compared *all, size_t n) {
     printf("| predicted over published: 10th percentile / median / 90th (rows) | tuned on | judged on |\n|---|---|---|\n");
-    print_line("decode, all", all, n, -1, -1, false);
-    for (int class = 0; class < PUBLISHED_CLASSES; class++) {
+    print_line("decode, all", all, n, PUBLISHED_ANY, -1, false);
+    for (int class = 0; class < PUBLISHED_ANY; class++) {
         char name[64];
         snprintf(name, sizeof(name), "decode, %s", published_class_name((enum published_class)class));
         print_line(name, all, n, class, -1, false);
     }
-    print_line("decode, dense", all, n, -1, 0, false);
-    print_line("decode, mixtures of experts", all, n, -1, 1, false);
-    print_line("prefill, dense", all, n, -1, 0, true);
-    print_line("prefill, mixtures of experts", all, n, -1, 1, true);
+    print_line("decode, dense", all, n, PUBLISHED_ANY, 0, false);
+    print_line("decode, mixtures of experts", all, n, PUBLISHED_ANY, 1, false);
+    print_line("prefill, dense", all, n, PUBLISHED_ANY, 0, true);
+    print_line("prefill, mixtures of experts", all, n, PUBLISHED_ANY, 1, true);
     printf("\nThe sources, each with its date, and all rows stand in `tables/published.def`.\n");
 }
 
