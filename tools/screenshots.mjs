@@ -37,7 +37,7 @@ async function ring(theme, file) {
 }
 
 async function chat(theme, file) {
-    const view = await View.open(api, { path: '#/chat', width: 1120, height: 680, theme })
+    const view = await View.open(api, { path: '#/chat', width: 1280, height: 720, theme })
     await view.page.locator('.model option[value="caravan-demo"]').waitFor({ state: 'attached' })
     for (const [i, text] of ['Why do llamas walk in a line?', 'What do llamas carry?'].entries()) {
         await view.page.getByLabel('Your message').last().fill(text)

@@ -269,7 +269,8 @@ static uint64_t usable(enum hardware_kind kind, uint64_t total) {
 
 struct plan_device hardware_device(const struct hardware *h) {
     uint64_t total = (uint64_t)(h->gb * (double)GIB);
-    struct plan_device d = {.gpu = h->kind != HARDWARE_RAM, .bandwidth = h->bandwidth, .flops = h->flops, .layer_s = h->layer_s, .expert_s = h->expert_s};
+    struct plan_device d = {
+        .gpu = h->kind != HARDWARE_RAM, .bandwidth = h->bandwidth, .flops = h->flops, .layer_s = h->layer_s, .expert_s = h->expert_s};
     if (h->kind == HARDWARE_MAC) d.unpack = MAC_UNPACK;
     d.memory = usable(h->kind, total);
     snprintf(d.name, sizeof(d.name), "%s", h->name);

@@ -46,7 +46,7 @@ static const struct row {
 } rows[] = {
 #define PUBLISHED_SOURCE(id, half, date, name)
 #define PUBLISHED(source, hardware, model, decode, prefill, prompt) {SOURCE_##source, hardware, model, decode, prefill, prompt, false},
-#define PUBLISHED_WHOLE(source, hardware, model, decode) {SOURCE_##source, hardware, model, decode, 0, WHOLE_PROMPT, true},
+#define PUBLISHED_WHOLE(source, hardware, model, decode)            {SOURCE_##source, hardware, model, decode, 0, WHOLE_PROMPT, true},
 #include "../../tables/published.def"
 #undef PUBLISHED_SOURCE
 #undef PUBLISHED

@@ -164,8 +164,7 @@ static void source_layer(struct plan_source *s, uint32_t i, double share) {
         const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[i].tensors[k]);
         bool expert = strstr(t->name, "_exps.") != NULL;
         *(expert ? &out->expert : &out->dense) += (double)t->bytes;
-        double macs = (expert ? share : 1) * (double)tensor_elements(t),
-               bits = 8.0 * (double)t->bytes / (double)tensor_elements(t);
+        double macs = (expert ? share : 1) * (double)tensor_elements(t), bits = 8.0 * (double)t->bytes / (double)tensor_elements(t);
         out->macs += macs;
         *(expert ? &out->plain_expert : &out->plain) += bits >= 8 ? (double)t->bytes : 0;
         if (!expert && bits >= 16) out->half += macs;

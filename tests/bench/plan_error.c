@@ -43,7 +43,8 @@ static struct published_error spread(const struct compared *all, size_t n, int c
     for (size_t i = 0; i < n; i++) {
         const struct compared *c = &all[i];
         double value = prefill ? c->prefill : c->decode;
-        if (c->row.judge != judge || value <= 0 || (class != PUBLISHED_ANY && (int)c->class != class) || (moe >= 0 && (int)c->moe != moe)) continue;
+        if (c->row.judge != judge || value <= 0 || (class != PUBLISHED_ANY && (int)c->class != class) || (moe >= 0 && (int)c->moe != moe))
+            continue;
         q[found++] = value;
     }
     struct published_error e = published_spread(q, found);

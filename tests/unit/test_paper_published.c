@@ -76,7 +76,8 @@ static void the_table_of_errors_is_what_plans_say(void **state) {
 
 static void predictions_are_near_what_was_kept_for_judging(void **state) {
     (void)state;
-    struct published_error decode = spread(PUBLISHED_ANY, -1, false, true), dense = spread(PUBLISHED_ANY, 0, true, true), moe = spread(PUBLISHED_ANY, 1, true, true);
+    struct published_error decode = spread(PUBLISHED_ANY, -1, false, true), dense = spread(PUBLISHED_ANY, 0, true, true),
+                           moe = spread(PUBLISHED_ANY, 1, true, true);
     assert_true(decode.n > 110 && decode.p10 > 0.845 && decode.median > 0.97 && decode.median < 1.03 && decode.p90 < 1.2);
     assert_true(dense.n > 10 && dense.p10 > 0.7 && dense.median > 0.9 && dense.median < 1.1 && dense.p90 < 1.4);
     assert_true(moe.p10 > 0.7 && moe.median > 0.9 && moe.median < 1.1 && moe.p90 < 1.4);
