@@ -67,6 +67,7 @@ struct engine_kept {
     uint8_t *data; /* [size], owned */
     size_t size;
     int32_t *tokens; /* [n], owned; NULL: not known in this slice */
+    int32_t *positions; /* [n + 1], owned; NULL: a token's position is its number (engine/slice_pos.c) */
 };
 
 /* Where sequences outlive the slice. The compute thread calls it. */

@@ -17,13 +17,16 @@ struct engine_rows {
     _Atomic uint32_t refs;
     uint32_t n, width;
     bool together;     /* each row attends to all of them, so that they have to be computed at once */
-    int32_t id;        /* stands for them among the tokens of a sequence: negative, and the same only for the same picture */
+    int32_t *ids;      /* [n]: stand for them among the tokens of a sequence: negative, and the same only for the same rows */
     int32_t *places;   /* [n]: M-RoPE: y << ENGINE_PLACE_BITS | x, or ENGINE_PLACE_LINE | number after the first; else the number */
     float *values;     /* [n][width] */
 };
 
-/* One reference, which the caller has; values and places are not set. NULL: no memory for them. */
+/* One reference, which the caller has; values, places and ids are not set. NULL: no memory for them. */
 struct engine_rows *engine_rows_create(uint32_t n, uint32_t width);
+/* Sets the ids, by the hash of all that the model gets to see: so they mean the same in every process, at any time. The ids of a few rows
+ * are too short for a hash: they are drawn by lot, and no other rows get the same. */
+void engine_rows_name(struct engine_rows *r);
 struct engine_rows *engine_rows_keep(struct engine_rows *r);
 void engine_rows_release(struct engine_rows *r); /* NULL is fine */
 

@@ -105,9 +105,3 @@ void slice_pos_put(struct slice *s, uint32_t seq, const int32_t *from, int32_t n
     memcpy(positions(s, seq), from, ((size_t)n + 1) * sizeof(*from));
     s->pos.n[seq] = n;
 }
-
-void slice_pos_text(struct slice *s, uint32_t seq, int32_t n) {
-    if (s->pos.at == NULL) return;
-    for (int32_t i = 0; i <= n; i++) positions(s, seq)[i] = i;
-    s->pos.n[seq] = n;
-}

@@ -238,8 +238,6 @@ void slice_pos_cut(struct slice *s, uint32_t seq, int32_t n);
 /* A new copy of the positions of the first n tokens, and of the next one; and back. NULL: the model needs none. */
 int32_t *slice_pos_take(const struct slice *s, uint32_t seq, int32_t n);
 void slice_pos_put(struct slice *s, uint32_t seq, const int32_t *from, int32_t n);
-/* The sequence has n tokens that came from elsewhere, and no pictures. */
-void slice_pos_text(struct slice *s, uint32_t seq, int32_t n);
 
 /* ---- slice_adapter.c ---- */
 /* The scales of a sequence that begins. ERR_INVALID: it names an adapter that is not there. */

@@ -28,7 +28,10 @@ size_t slice_room_lost(struct slice *s, uint64_t *ret_keys) {
 
 /* ---- stored sequences ---- */
 
-static uint64_t bytes_of(const struct engine_kept *k) { return k->size + (k->tokens != NULL ? k->n * sizeof(*k->tokens) : 0); }
+static uint64_t bytes_of(const struct engine_kept *k) {
+    uint64_t arrays = (k->tokens != NULL) + (k->positions != NULL);
+    return k->size + arrays * k->n * sizeof(*k->tokens);
+}
 
 struct engine_kept *slice_room_find(const struct slice *s, uint64_t key) {
     for (size_t i = 0; i < s->n_stored; i++)
@@ -53,6 +56,7 @@ void slice_room_drop(struct slice *s, struct engine_kept *k) {
     struct engine_kept taken = take_out(s, k);
     free(taken.data);
     free(taken.tokens);
+    free(taken.positions);
 }
 
 void slice_room_drop_oldest(struct slice *s) {

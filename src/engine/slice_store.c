@@ -18,6 +18,12 @@ static void *copy_of(const void *data, size_t size) {
     return copy;
 }
 
+static void kept_done(struct engine_kept *k) {
+    free(k->data);
+    free(k->tokens);
+    free(k->positions);
+}
+
 /* ---- putting ---- */
 
 static uint8_t *take_parked(struct slice *s, uint32_t seq) {
@@ -36,7 +42,7 @@ static uint8_t *state_of(struct slice *s, uint32_t seq, uint32_t n, bool given_u
     *ret_size = p->size;
     if (parked && given_up) return take_parked(s, seq);
     if (parked) return !here || slice_room_fits(s, p->size) ? copy_of(p->data, p->size) : NULL;
-    if (llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) != (llama_pos)n - 1) return NULL;
+    if (llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) != slice_pos_of(s, seq, (int32_t)n) - 1) return NULL;
     size_t size = llama_state_seq_get_size(s->ctx, (llama_seq_id)seq);
     uint8_t *data = !here || slice_room_fits(s, size) ? malloc(size) : NULL;
     *ret_size = data != NULL ? llama_state_seq_get_data(s->ctx, data, size, (llama_seq_id)seq) : 0;
@@ -53,6 +59,7 @@ void slice_store_save(struct slice *s, uint32_t seq, uint32_t n, uint64_t key, b
         return;
     }
     if (s->history != NULL) k.tokens = copy_of(history_of(s, seq), n * sizeof(*k.tokens));
+    k.positions = slice_pos_take(s, seq, (int32_t)n);
     if (s->store != NULL) s->store->put(s->store->user, &k);
     else slice_room_put(s, &k);
 }
@@ -62,24 +69,24 @@ void slice_store_keep(struct slice *s, uint64_t key) {
     if (m == NULL) return;
     struct engine_kept k = {.key = key, .n = m->n, .mark = true, .data = copy_of(m->data, m->size), .size = m->size};
     if (m->tokens != NULL) k.tokens = copy_of(m->tokens, m->n * sizeof(*m->tokens));
+    if (m->positions != NULL) k.positions = copy_of(m->positions, ((size_t)m->n + 1) * sizeof(*m->positions));
     if (k.data != NULL) s->store->put(s->store->user, &k);
-    else free(k.tokens);
+    else kept_done(&k);
 }
 
 /* ---- taking back ---- */
 
-static void kept_done(struct engine_kept *k) {
-    free(k->data);
-    free(k->tokens);
+/* Is all there that this slice needs to go on? The tail needs the tokens. */
+static bool is_complete(const struct slice *s, const struct engine_kept *k) {
+    return (s->history == NULL || k->tokens != NULL) && (s->pos.at == NULL || k->positions != NULL);
 }
 
-/* The tail can't go on without the tokens. */
 static bool load(struct slice *s, uint32_t seq, uint32_t n, const struct engine_kept *k) {
-    if (k->mark || k->n != n || n > s->info.n_ctx_seq || (s->history != NULL && k->tokens == NULL)) return false;
+    if (k->mark || k->n != n || n > s->info.n_ctx_seq || !is_complete(s, k)) return false;
     if (llama_state_seq_set_data(s->ctx, k->data, k->size, (llama_seq_id)seq) != k->size) return false;
     if (s->history != NULL) memcpy(history_of(s, seq), k->tokens, n * sizeof(*k->tokens));
-    slice_pos_text(s, seq, (int32_t)n); /* sequences with pictures are not stored */
-    return llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) == (llama_pos)n - 1;
+    if (s->pos.at != NULL) slice_pos_put(s, seq, k->positions, (int32_t)n);
+    return llama_memory_seq_pos_max(s->mem, (llama_seq_id)seq) == slice_pos_of(s, seq, (int32_t)n) - 1;
 }
 
 /* From memory; what was found stays there, and is used now. */
@@ -106,9 +113,12 @@ bool slice_store_load(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
 bool slice_store_back(struct slice *s, uint32_t seq, uint32_t n, uint64_t key) {
     struct engine_kept k = {0};
     bool there = s->store != NULL && s->store->get(s->store->user, key, &k) && k.mark;
-    bool tokens = s->history != NULL && s->info.mark_whole; /* of such a model, the tail has them from nowhere else */
-    struct slice_mark m = {.key = key, .n = k.n, .data = k.data, .size = k.size, .tokens = tokens ? k.tokens : NULL};
-    there = there && (!tokens || k.tokens != NULL) && slice_mark_restore(s, seq, n, &m);
+    struct slice_mark m = {.key = key, .n = k.n, .data = k.data, .size = k.size};
+    if (s->info.mark_whole) { /* of such a model, they are nowhere else */
+        m.tokens = s->history != NULL ? k.tokens : NULL;
+        m.positions = s->pos.at != NULL ? k.positions : NULL;
+    }
+    there = there && (!s->info.mark_whole || is_complete(s, &k)) && slice_mark_restore(s, seq, n, &m);
     kept_done(&k);
     return there;
 }

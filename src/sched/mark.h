@@ -36,7 +36,7 @@ struct sched_mark {
     uint64_t variant;    /* of the request that made it (wire/request.h) */
     uint32_t n;          /* positions */
     int32_t *tokens;     /* [n], owned */
-    uint32_t n_prompt;   /* of the request that made it: exact mode needs it */
+    uint32_t n_prompt;   /* as in struct sched_cut */
     uint32_t gain;       /* positions since the mark before it */
     uint32_t frame;      /* carries its operation */
     bool stored;         /* it is in the stages' stores, too */

@@ -22,7 +22,7 @@ const struct request_rows *sched_rows_at(const struct request *q, uint32_t pos) 
 static err_code check_token(const struct request *q, uint32_t n_vocab, uint32_t pos, struct err *e) {
     int32_t token = q->tokens[pos];
     const struct request_rows *rows = sched_rows_at(q, pos);
-    if (rows != NULL && rows->rows->id == token) return ERR_OK;
+    if (rows != NULL && token < 0 && rows->rows->ids[pos - rows->at] == token) return ERR_OK;
     if (rows != NULL || token < 0 || (n_vocab != 0 && (uint32_t)token >= n_vocab))
         return err_set(e, ERR_INVALID, "token %d is not in the vocabulary of %u", token, n_vocab);
     return ERR_OK;
@@ -32,7 +32,7 @@ err_code sched_rows_check(const struct request *q, uint32_t n_vocab, uint32_t n_
     uint32_t before = 0;
     for (uint32_t i = 0; i < q->n_rows; i++) {
         const struct request_rows *rows = &q->rows[i];
-        if (rows->at < before || rows->rows->n == 0 || rows->rows->n > q->n_tokens - rows->at || rows->rows->id >= 0)
+        if (rows->at < before || rows->rows->n == 0 || rows->rows->n > q->n_tokens - rows->at)
             return err_set(e, ERR_INVALID, "rows of a picture that do not stand within the prompt");
         if (rows->rows->together && rows->rows->n > n_batch)
             return err_set(e, ERR_INVALID, "a picture of %u rows, and a batch has %u at most", rows->rows->n, n_batch);
@@ -44,11 +44,16 @@ err_code sched_rows_check(const struct request *q, uint32_t n_vocab, uint32_t n_
 }
 
 uint32_t sched_rows_run(const struct request *q, uint32_t pos, uint32_t *ret_start) {
-    const struct request_rows *rows = sched_rows_at(q, pos);
     uint32_t n = count_until(q, pos);
-    *ret_start = rows != NULL ? rows->at : n > 0 ? end_of(&q->rows[n - 1]) : 0;
-    if (rows != NULL) return end_of(rows);
-    return n < q->n_rows ? q->rows[n].at : (uint32_t)q->n_tokens;
+    if (sched_rows_at(q, pos) == NULL) {
+        *ret_start = n > 0 ? end_of(&q->rows[n - 1]) : 0;
+        return n < q->n_rows ? q->rows[n].at : (uint32_t)q->n_tokens;
+    }
+    uint32_t first = n - 1, last = n - 1;
+    while (first > 0 && end_of(&q->rows[first - 1]) == q->rows[first].at) first--;
+    while (last + 1 < q->n_rows && end_of(&q->rows[last]) == q->rows[last + 1].at) last++;
+    *ret_start = q->rows[first].at;
+    return end_of(&q->rows[last]);
 }
 
 uint32_t sched_rows_chunk(const struct request *q, uint32_t pos, uint32_t n, uint32_t most) {

@@ -59,7 +59,6 @@ struct sched_slot {
     struct sched_req *req;
     uint32_t generation;  /* raised when an owner goes: tokens in flight of an older generation are stale */
     uint64_t variant;     /* the last owner's: its positions serve requests of the same variant only */
-    bool rows;            /* the last owner has, or had, rows among its tokens */
     bool dirty;           /* an owner has left positions in the stages */
     bool kept;
     bool stored; /* kept, and the stages were told to save it */
@@ -69,7 +68,7 @@ struct sched_slot {
     uint32_t n; /* positions that the slot holds after all frames and operations so far */
     uint32_t n_front; /* positions that the slot held at the front of frame `frame` */
     uint32_t frame; /* the last frame with tokens of this slot */
-    uint32_t n_prompt; /* exact mode: the last owner's prompt length; it determines the classes of batches used */
+    uint32_t n_prompt; /* of the last owner, as in struct sched_cut */
     struct result_last last;
 };
 
@@ -213,8 +212,17 @@ void sched_slot_rooted(struct sched *s, struct sched_req *r, uint32_t n);
 void sched_slot_elsewhere(struct sched *s, struct sched_req *r);
 /* Positions that the slot holds, for others to take over, when the next frame begins. */
 uint32_t sched_slot_front(const struct sched *s, const struct sched_slot *sl);
-/* Exact mode: of the first n tokens, those that a prompt of n_prompt tokens computed in batches of the same class as r would. */
-uint32_t sched_slot_same_class(const struct sched *s, uint32_t n_prompt, const struct sched_req *r, uint32_t n);
+/* Exact mode: what determines the batches of a sequence. Each run of its prompt, of tokens or of rows, is divided into batches alone. */
+struct sched_cut {
+    const int32_t *tokens;
+    uint32_t n;
+    uint32_t n_prompt; /* where the prompt ends; of a sequence that ends earlier: where the run ends that its last token is in */
+};
+/* Of the first n tokens, which both have, those that were computed in batches of the same class as those of r are; whole pictures only.
+ * Without exact mode: all. */
+uint32_t sched_slot_same_class(const struct sched *s, const struct sched_cut *of, const struct sched_req *r, uint32_t n);
+/* n_prompt of a sequence that is the first n tokens of r. */
+uint32_t sched_slot_prompt(const struct sched_req *r, uint32_t n);
 
 /* slot_mark.c */
 /* Which marks the request begins like. */
@@ -222,9 +230,9 @@ struct sched_mark_set {
     bool has[SCHED_MARKS_MOST];
 };
 void sched_mark_match(struct sched *s, struct sched_req *r, struct sched_mark_set *ret);
-/* Of these, the longest one within the first n tokens; NULL: none. n_prompt: of the sequence's owner, for exact mode. */
+/* Of these, the longest one within the first n tokens; NULL: none. of: the sequence that it is used with, for exact mode; NULL: none. */
 const struct sched_mark *sched_mark_within(const struct sched *s, const struct sched_mark_set *set, const struct sched_req *r, uint32_t n,
-                                           uint32_t n_prompt);
+                                           const struct sched_cut *of);
 /* The request goes back to a mark (NULL: none is needed) of n positions in its slot, which is loaded from the store (0: it is not), and
  * waits for the stages. */
 void sched_mark_return(struct sched *s, struct sched_req *r, const struct sched_mark *mark, uint64_t stored_key, uint32_t n);

@@ -101,6 +101,7 @@ void sched_slot_release(struct sched *s, uint32_t slot, bool keep) {
         sl->req->returns = keep = false; /* a stage may have emptied the sequence */
         s->n_returning--;
     }
+    if (sl->req != NULL) sl->n_prompt = sched_slot_prompt(sl->req, sl->n);
     sl->req = NULL;
     sl->generation++;
     s->n_owned--;
@@ -168,16 +169,45 @@ uint32_t sched_exact_step(const struct sched *s, uint32_t n_prompt, uint32_t pos
     return 1;
 }
 
-uint32_t sched_slot_same_class(const struct sched *s, uint32_t n_prompt, const struct sched_req *r, uint32_t n) {
-    uint32_t at = 0;
-    while (at < n && s->config.exact) {
-        uint32_t end, end_from, step = sched_exact_step(s, (uint32_t)r->request.n_tokens, at, &end);
-        if (sched_exact_step(s, n_prompt, at, &end_from) != step) return at;
-        end = min_u32(end, end_from);
+uint32_t sched_slot_prompt(const struct sched_req *r, uint32_t n) {
+    uint32_t start;
+    return n > 0 && n < r->request.n_tokens ? sched_rows_run(&r->request, n - 1, &start) : (uint32_t)r->request.n_tokens;
+}
+
+/* The end of the run that begins at start, within the first n tokens. */
+static uint32_t run_end(const int32_t *tokens, uint32_t start, uint32_t n) {
+    uint32_t end = start;
+    while (end < n && (tokens[end] < 0) == (tokens[start] < 0)) end++;
+    return end;
+}
+
+/* How many tokens of the prompt are in that run. */
+static uint32_t run_length(const struct sched_cut *c, uint32_t start) {
+    uint32_t end = run_end(c->tokens, start, c->n);
+    end = end == c->n ? c->n_prompt : min_u32(end, c->n_prompt);
+    return end > start ? end - start : 0;
+}
+
+/* Of the first n tokens of runs of a and of b tokens, those that are computed in batches of the same class. */
+static uint32_t same_in_run(const struct sched *s, uint32_t a, uint32_t b, uint32_t n) {
+    for (uint32_t at = 0; at < n;) {
+        uint32_t end_a, end_b, step = sched_exact_step(s, a, at, &end_a);
+        if (sched_exact_step(s, b, at, &end_b) != step) return at;
+        uint32_t end = min_u32(end_a, end_b);
         if (end >= n) return n / step * step;
         at = end;
     }
-    return s->config.exact ? at : n;
+    return n;
+}
+
+uint32_t sched_slot_same_class(const struct sched *s, const struct sched_cut *of, const struct sched_req *r, uint32_t n) {
+    const struct sched_cut own = {r->input, r->n_input, (uint32_t)r->request.n_tokens};
+    for (uint32_t start = 0, end; start < n && s->config.exact; start = end) {
+        end = run_end(own.tokens, start, n);
+        uint32_t same = same_in_run(s, run_length(of, start), run_length(&own, start), end - start);
+        if (end == n || same < end - start) return sched_rows_shared(&r->request, start + same);
+    }
+    return n;
 }
 
 /* How many tokens of `r` the first n tokens of a sequence have: all but the last token at most, which has to be computed. */
@@ -192,11 +222,11 @@ uint32_t sched_slot_front(const struct sched *s, const struct sched_slot *sl) {
     return sl->frame == s->next_number ? sl->n_front : sl->n;
 }
 
-/* Of the first n tokens that a slot shares with the request, those that it can give. In exact mode none if there are pictures in either:
- * these cut batches in other places. */
-static uint32_t usable_of(const struct sched *s, const struct sched_slot *from, const struct sched_req *r, uint32_t n) {
-    if (s->config.exact && (from->rows || r->request.n_rows > 0)) return 0;
-    return sched_slot_same_class(s, from->n_prompt, r, n);
+/* The owner's prompt goes on behind the tokens that the slot has so far. */
+static struct sched_cut cut_of(const struct sched_slot *sl) {
+    const struct sched_req *q = sl->req;
+    if (q != NULL && sl->n < q->n_input) return (struct sched_cut){q->input, q->n_input, sl->n_prompt};
+    return (struct sched_cut){sl->tokens, sl->n, sl->n_prompt};
 }
 
 struct source {
@@ -211,10 +241,11 @@ struct source {
 static struct source source_of(const struct sched *s, uint32_t slot, uint32_t n, struct sched_req *r, const struct sched_mark_set *marks) {
     const struct sched_slot *sl = &s->slots[slot];
     if (sl->variant != r->request.variant) return (struct source){.slot = NOWHERE};
-    uint32_t same = common(sl->tokens, n, r), usable = usable_of(s, sl, r, same);
+    const struct sched_cut cut = cut_of(sl);
+    uint32_t same = common(sl->tokens, n, r), usable = sched_slot_same_class(s, &cut, r, same);
     if (same > r->shared) r->shared = same;
     if (s->config.can_remove || usable == n) return (struct source){.slot = slot, .n = usable};
-    const struct sched_mark *mark = sched_mark_within(s, marks, r, usable, sl->n_prompt);
+    const struct sched_mark *mark = sched_mark_within(s, marks, r, usable, &cut);
     return mark != NULL ? (struct source){.slot = slot, .n = mark->n, .mark = mark} : (struct source){.slot = NOWHERE};
 }
 
@@ -233,9 +264,10 @@ static void look_in_store(const struct sched *s, const struct sched_req *r, cons
     for (size_t i = 0; i < s->store.n && r->alone == 0 && r->request.variant == 0; i++) {
         const struct sched_stored *x = &s->store.all[i];
         if (x->mark || x->n < best->n) continue;
-        uint32_t n = sched_slot_same_class(s, x->n_prompt, r, common(x->tokens, x->n, r));
+        const struct sched_cut cut = {x->tokens, x->n, x->n_prompt};
+        uint32_t n = sched_slot_same_class(s, &cut, r, common(x->tokens, x->n, r));
         bool as_it_is = s->config.can_remove || n == x->n;
-        const struct sched_mark *mark = as_it_is ? NULL : sched_mark_within(s, marks, r, n, x->n_prompt);
+        const struct sched_mark *mark = as_it_is ? NULL : sched_mark_within(s, marks, r, n, &cut);
         if (!as_it_is) n = mark != NULL ? mark->n : 0;
         if (pays(s, r, x, n, best->n))
             *best = (struct source){.slot = NOWHERE, .n = n, .mark = mark, .stored_key = x->key, .stored_n = x->n};
@@ -247,7 +279,7 @@ static struct source best_source(struct sched *s, struct sched_req *r) {
     struct source best = {.slot = NOWHERE};
     struct sched_mark_set marks;
     sched_mark_match(s, r, &marks);
-    const struct sched_mark *alone = s->config.mark_whole ? sched_mark_within(s, &marks, r, r->n_input - 1, 0) : NULL;
+    const struct sched_mark *alone = s->config.mark_whole ? sched_mark_within(s, &marks, r, r->n_input - 1, NULL) : NULL;
     if (alone != NULL) best = (struct source){.slot = NOWHERE, .n = alone->n, .mark = alone};
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
         uint32_t n = s->slots[i].req != r ? sched_slot_front(s, &s->slots[i]) : 0;
@@ -264,7 +296,8 @@ static struct source best_leader(const struct sched *s, const struct sched_req *
     struct source best = {.slot = NOWHERE};
     for (const struct sched_req *q = s->prefill.first; q != NULL && s->config.can_remove; q = q->next) {
         if (q != r && q->rooted && q->n_input > best.n && q->request.variant == r->request.variant) {
-            uint32_t n = usable_of(s, &s->slots[q->slot], r, common(q->input, q->n_input, r));
+            const struct sched_cut cut = {q->input, q->n_input, (uint32_t)q->request.n_tokens};
+            uint32_t n = sched_slot_same_class(s, &cut, r, common(q->input, q->n_input, r));
             best = n > best.n ? (struct source){.slot = q->slot, .n = n} : best;
         }
     }
@@ -392,7 +425,6 @@ static void own(struct sched *s, clock_us now, struct sched_req *r, uint32_t slo
     unclose(s, slot);
     sl->req = r;
     sl->n_prompt = (uint32_t)r->request.n_tokens;
-    sl->rows = r->request.n_rows > 0;
     sl->variant = r->request.variant;
     s->n_owned++;
     r->slot = slot;

@@ -10,8 +10,7 @@
 #include "sched/sched_priv.h"
 
 static bool makes_marks(const struct sched *s, const struct sched_req *r) {
-    bool cut = s->config.exact && r->request.n_rows > 0; /* pictures cut its batches: others would be computed in other ones */
-    return s->config.mark_every > 0 && s->config.prefix_cache && !r->request.score && r->alone == 0 && !cut;
+    return s->config.mark_every > 0 && s->config.prefix_cache && !r->request.score && r->alone == 0;
 }
 
 static bool begins(const struct sched_mark *m, const int32_t *tokens, uint32_t n) {
@@ -24,21 +23,21 @@ void sched_mark_match(struct sched *s, struct sched_req *r, struct sched_mark_se
     memset(ret, 0, sizeof(*ret));
     for (uint32_t i = 0; i < s->marks.n && makes_marks(s, r); i++) {
         struct sched_mark *m = &s->marks.all[i];
-        ret->has[i] = m->variant == r->request.variant && begins(m, r->input, r->n_input - 1) &&
-                      sched_slot_same_class(s, m->n_prompt, r, m->n) == m->n;
+        const struct sched_cut cut = {m->tokens, m->n, m->n_prompt};
+        ret->has[i] =
+            m->variant == r->request.variant && begins(m, r->input, r->n_input - 1) && sched_slot_same_class(s, &cut, r, m->n) == m->n;
         if (ret->has[i]) m->used = r->stamp;
     }
 }
 
 const struct sched_mark *sched_mark_within(const struct sched *s, const struct sched_mark_set *set, const struct sched_req *r, uint32_t n,
-                                           uint32_t n_prompt) {
+                                           const struct sched_cut *of) {
     const struct sched_mark *best = NULL;
     for (uint32_t i = 0; i < s->marks.n; i++) {
         const struct sched_mark *m = &s->marks.all[i];
         if (set->has[i] && m->n <= n && (best == NULL || m->n > best->n)) best = m;
     }
-    if (best == NULL || n_prompt == 0) return best;
-    return sched_slot_same_class(s, n_prompt, r, best->n) == best->n ? best : NULL;
+    return best == NULL || of == NULL || sched_slot_same_class(s, of, r, best->n) == best->n ? best : NULL;
 }
 
 /* ---- going back ---- */
@@ -115,10 +114,14 @@ void sched_mark_forget(struct sched *s, uint32_t frame) {
 
 /* ---- making ---- */
 
-/* In exact mode only a border between two batches of the prompt can be marked. */
-static uint32_t align(const struct sched *s, uint32_t n_prompt, uint32_t at) {
-    uint32_t end;
-    return s->config.exact && at > 0 ? at / sched_exact_step(s, n_prompt, at - 1, &end) * sched_exact_step(s, n_prompt, at - 1, &end) : at;
+/* In exact mode only a border between two batches of the prompt can be marked, and never a place within a picture. */
+static uint32_t align(const struct sched *s, const struct request *q, uint32_t at) {
+    uint32_t start, end;
+    if (s->config.exact && at > 0 && at <= q->n_tokens) {
+        uint32_t run = sched_rows_run(q, at - 1, &start) - start, step = sched_exact_step(s, run, at - 1 - start, &end);
+        at = start + (at - start) / step * step;
+    }
+    return sched_rows_shared(q, at);
 }
 
 void sched_mark_plan(struct sched *s, struct sched_req *r) {
@@ -132,7 +135,7 @@ void sched_mark_plan(struct sched *s, struct sched_req *r) {
     for (uint32_t at = r->n_sent, next; makes_marks(s, r) && r->mark_at == SCHED_MARK_NONE; at = next + 1) {
         next = sched_mark_next(&t, at, r->marked);
         if (next == SCHED_MARK_NONE) return;
-        uint32_t aligned = sched_rows_shared(&r->request, align(s, n_prompt, next)); /* not within a picture */
+        uint32_t aligned = align(s, &r->request, next);
         if (aligned >= r->n_sent && aligned > r->marked) r->mark_at = aligned;
     }
 }
@@ -146,7 +149,7 @@ static void make(struct sched *s, struct sched_req *r) {
     if (s->marks.most == 0) return;
     if (s->marks.n >= s->marks.most) give_up(s, sched_marks_least(&s->marks)->key);
     m = sched_marks_add(&s->marks, r->request.variant, r->input, r->n_sent);
-    m->n_prompt = (uint32_t)r->request.n_tokens;
+    m->n_prompt = sched_slot_prompt(r, r->n_sent);
     m->gain = r->n_sent - r->marked;
     m->frame = s->next_number;
     m->used = r->stamp;

@@ -7,10 +7,9 @@
 
 #include "sched/sched_priv.h"
 
-/* Not sequences with pictures: the stores keep no positions of rows. And not those with other adapters than usual: their state is
- * another. */
+/* Not sequences with other adapters than usual: their state is another. */
 static bool waits(const struct sched *s, const struct sched_slot *sl) {
-    return sl->kept && !sl->stored && !sl->rows && sl->variant == 0 && sl->n >= s->config.store_least;
+    return sl->kept && !sl->stored && sl->variant == 0 && sl->n >= s->config.store_least;
 }
 
 /* Without being given up. */

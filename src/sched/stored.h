@@ -14,7 +14,7 @@ enum { SCHED_STORED_MOST = 256 };
 
 struct sched_stored {
     uint64_t key;
-    uint32_t n, n_prompt; /* positions; n_prompt: of the request that made them, for exact mode */
+    uint32_t n, n_prompt; /* positions; n_prompt: as in struct sched_cut */
     bool mark;
     uint32_t frame;       /* carries its operation */
     int32_t *tokens;      /* [n], owned */

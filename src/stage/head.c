@@ -87,7 +87,7 @@ static void find_turns(struct stage_loop *l, struct sched_config *c) {
 static void on_stored(void *user, uint64_t key, const int32_t *tokens, uint32_t n, uint32_t n_prompt, bool mark) {
     struct stage_loop *l = user;
     for (uint32_t i = 0; i < n; i++)
-        if (tokens[i] < 0 || (uint32_t)tokens[i] >= l->engine.info.n_vocab) return;
+        if (tokens[i] >= 0 && (uint32_t)tokens[i] >= l->engine.info.n_vocab) return;
     const struct sched_stored x = {
         .key = key, .n = n, .n_prompt = n_prompt, .mark = mark, .tokens = (int32_t *)(uintptr_t)tokens /* it copies them */};
     sched_store_add(l->sched, &x);

@@ -11,15 +11,12 @@
 #include "base/mem.h"
 #include "model/hash.h"
 
-enum { NAMES_MOST = 1024 /* files whose ids are known */ };
-
 /* A file, and what was made of it. */
 struct entry {
     struct list link;
     uint8_t hash[MODEL_HASH_SIZE];
     char mark[REQUEST_MARK_SIZE]; /* by which requests named it last */
-    struct engine_pieces pieces; /* none: they were given up, and are made again with the same ids */
-    int32_t id;                  /* of the first of its rows; those after it count down */
+    struct engine_pieces pieces;
     size_t bytes;
 };
 
@@ -29,29 +26,21 @@ struct media {
     size_t max_bytes, bytes;
     pthread_mutex_t lock;
     struct list entries; /* the one used last comes first */
-    size_t n_entries;
-    int32_t next_id;
 };
 
 struct media *media_create(const struct engine *engine, const char *model, size_t max_bytes) {
     struct media *m = MEM_NEW(struct media);
     const char *slash = strrchr(model, '/');
-    *m = (struct media){.engine = engine, .model = slash != NULL ? slash + 1 : model, .max_bytes = max_bytes, .next_id = -1};
+    *m = (struct media){.engine = engine, .model = slash != NULL ? slash + 1 : model, .max_bytes = max_bytes};
     pthread_mutex_init(&m->lock, NULL);
     list_init(&m->entries);
     return m;
 }
 
-static void entry_empty(struct media *m, struct entry *x) {
-    m->bytes -= x->bytes;
-    x->bytes = 0;
-    engine_pieces_done(&x->pieces);
-}
-
 static void entry_free(struct media *m, struct entry *x) {
-    entry_empty(m, x);
+    m->bytes -= x->bytes;
+    engine_pieces_done(&x->pieces);
     list_remove(&x->link);
-    m->n_entries--;
     free(x);
 }
 
@@ -77,36 +66,24 @@ static struct entry *find(struct media *m, const uint8_t *hash) {
 
 /* Requests that use them keep the rows of what is given up here. */
 static void make_room(struct media *m, const struct entry *keep) {
-    for (struct list *link = m->entries.prev; link != &m->entries && m->bytes > m->max_bytes; link = link->prev) {
-        struct entry *x = LIST_ENTRY(link, struct entry, link);
-        if (x != keep) entry_empty(m, x);
-    }
-    while (m->n_entries > NAMES_MOST) entry_free(m, LIST_ENTRY(m->entries.prev, struct entry, link));
+    while (m->bytes > m->max_bytes && m->entries.prev != &keep->link) entry_free(m, LIST_ENTRY(m->entries.prev, struct entry, link));
 }
 
-/* Takes over what was made of a file. An id is never used for two files: after two billion pieces, none is reused. */
-static void entry_fill(struct media *m, struct entry *x, const struct engine_pieces *pieces) {
-    int32_t n = 0;
+/* Takes over what was made of a file. */
+static struct entry *add(struct media *m, const uint8_t *hash, const struct engine_pieces *pieces) {
+    struct entry *x = MEM_NEW(struct entry);
+    memcpy(x->hash, hash, sizeof(x->hash));
     x->pieces = *pieces;
+    x->bytes = sizeof(*x);
     for (size_t i = 0; i < pieces->n; i++) {
         struct engine_rows *rows = pieces->piece[i].rows;
         if (rows == NULL) continue;
-        rows->id = (x->id != 0 ? x->id : m->next_id) - n++;
+        engine_rows_name(rows);
         x->bytes += (size_t)rows->n * rows->width * sizeof(float);
     }
-    if (x->id == 0) {
-        x->id = m->next_id;
-        m->next_id -= n > 0 ? n : 1;
-    }
+    list_push_front(&m->entries, &x->link);
     m->bytes += x->bytes;
     make_room(m, x);
-}
-
-static struct entry *add(struct media *m, const uint8_t *hash) {
-    struct entry *x = MEM_NEW(struct entry);
-    memcpy(x->hash, hash, sizeof(x->hash));
-    list_push_front(&m->entries, &x->link);
-    m->n_entries++;
     return x;
 }
 
@@ -128,20 +105,16 @@ static err_code take_file(struct media *m, const uint8_t *data, size_t len, stru
     struct engine_pieces pieces = {0};
     model_hash(data, len, hash);
     struct entry *x = find(m, hash);
-    *ret = x;
-    if (x != NULL && x->pieces.n > 0) return ERR_OK;
-    err_code code = m->engine->ops->media(m->engine->self, data, len, &pieces, e);
-    if (code != ERR_OK) return code;
-    *ret = x = x != NULL ? x : add(m, hash);
-    entry_fill(m, x, &pieces);
-    return ERR_OK;
+    err_code code = x == NULL ? m->engine->ops->media(m->engine->self, data, len, &pieces, e) : ERR_OK;
+    if (code == ERR_OK) *ret = x != NULL ? x : add(m, hash, &pieces);
+    return code;
 }
 
 /* A file whose bytes were left out, since an earlier request had them (calls/sent.h). ERR_STALE: its rows are not here any more. */
 static err_code take_known(struct media *m, const char *mark, struct entry **ret, struct err *e) {
     for (LIST_EACH(link, &m->entries)) {
         struct entry *x = LIST_ENTRY(link, struct entry, link);
-        if (strcmp(x->mark, mark) != 0 || x->pieces.n == 0) continue;
+        if (strcmp(x->mark, mark) != 0) continue;
         *ret = find(m, x->hash);
         return ERR_OK;
     }
@@ -180,7 +153,7 @@ static void put_rows(struct prompt *p, struct engine_rows *rows) {
     struct request *r = p->r;
     r->rows = mem_realloc(r->rows, r->n_rows + 1, sizeof(*r->rows));
     r->rows[r->n_rows++] = (struct request_rows){.at = (uint32_t)p->n, .rows = engine_rows_keep(rows)};
-    for (uint32_t i = 0; i < rows->n; i++) put_tokens(p, &rows->id, 1);
+    put_tokens(p, rows->ids, rows->n);
 }
 
 static err_code put_text(struct media *m, struct prompt *p, const char *text, size_t len, struct err *e) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Prompts with pictures and sounds, in the head: their files become rows (engine/rows.h), which stand among the tokens of the text. What
  * was made of a file is kept by the file's hash, least recently used first out, so that the next turn of a conversation makes nothing
- * again, and may leave out the file's bytes. Rows have the same id among tokens as long as the file is known, so kept sequences are
- * found by comparing tokens alone. Two threads may call media_read; they take turns. */
+ * again, and may leave out the file's bytes. The ids of rows are a hash of what the model sees (engine_rows_name), so kept sequences are
+ * found by comparing tokens alone, also by a later process. Two threads may call media_read; they take turns. */
 #ifndef CARAVAN_STAGE_MEDIA_H
 #define CARAVAN_STAGE_MEDIA_H
 

@@ -16,6 +16,8 @@ struct prefix_file {
     bool mark;
     int32_t *tokens;      /* [n_tokens], owned */
     uint32_t n_tokens;    /* n, or 0: not known */
+    int32_t *positions;   /* [n_positions], owned: of the tokens, and of the next one */
+    uint32_t n_positions; /* n + 1, or 0: a token's position is its number */
     uint8_t *data;        /* [size], owned */
     size_t size;
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A file, all numbers little-endian: the head below, n_tokens x i32, size bytes of state, and a hash of the two. Names are the beginning of
- * the slice's id and the key, so a stage knows its own files. */
+ * The files are those of stage/prefix_file.c. Their names are the beginning of the slice's id and the key, so a stage knows its own. */
 #include "stage/prefixes.h"
 
 #include <dirent.h>
@@ -185,6 +184,8 @@ static void put(void *user, struct engine_kept *k) {
                                    .mark = k->mark,
                                    .tokens = k->tokens,
                                    .n_tokens = k->tokens != NULL ? k->n : 0,
+                                   .positions = k->positions,
+                                   .n_positions = k->positions != NULL ? k->n + 1 : 0,
                                    .data = k->data,
                                    .size = k->size};
     take_note(p, k->key, &j->file);
@@ -238,7 +239,7 @@ static bool get(void *user, uint64_t key, struct engine_kept *ret) {
         prefix_file_done(&f);
         return false;
     }
-    *ret = (struct engine_kept){.key = key, .n = f.n, .mark = f.mark, .data = f.data, .size = f.size};
+    *ret = (struct engine_kept){.key = key, .n = f.n, .mark = f.mark, .positions = f.positions, .data = f.data, .size = f.size};
     if (f.n_tokens == f.n) ret->tokens = f.tokens;
     else free(f.tokens);
     return true;

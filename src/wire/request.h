@@ -20,7 +20,7 @@ enum { REQUEST_ALONE_TOKENS = 8 };
 enum request_event_kind { REQUEST_STARTED, REQUEST_TOKEN, REQUEST_DONE, REQUEST_FAILED, REQUEST_VECTOR, REQUEST_SCORE };
 enum request_finish { REQUEST_FINISH_STOP /* end-of-generation token */, REQUEST_FINISH_LENGTH, REQUEST_FINISH_CANCELLED };
 
-/* Rows among the tokens of a request, from tokens[at] on. The tokens in their places are the id of the rows. */
+/* Rows among the tokens of a request, from tokens[at] on. The tokens in their places are their ids. */
 struct request_rows {
     uint32_t at;
     struct engine_rows *rows; /* a reference */

@@ -16,7 +16,7 @@ enum { WIDTH = 2 };
 
 static struct engine_rows *make_rows(uint32_t n, int32_t id, bool together) {
     struct engine_rows *r = engine_rows_create(n, WIDTH);
-    r->id = id;
+    for (uint32_t i = 0; i < n; i++) r->ids[i] = id - (int32_t)i;
     r->together = together;
     for (uint32_t i = 0; i < n; i++) r->places[i] = (int32_t)i;
     for (uint32_t i = 0; i < n * WIDTH; i++) r->values[i] = (float)((int32_t)i - 1000 * id);
@@ -30,7 +30,7 @@ static err_code submit_picture(struct table *t, uint64_t id, uint32_t before, st
     r.id = id;
     r.n_tokens = before + rows->n + after;
     r.tokens = mem_calloc(r.n_tokens, sizeof(*r.tokens));
-    for (uint32_t i = 0; i < r.n_tokens; i++) r.tokens[i] = i >= before && i < before + rows->n ? rows->id : (int32_t)(10 + i);
+    for (uint32_t i = 0; i < r.n_tokens; i++) r.tokens[i] = i >= before && i < before + rows->n ? rows->ids[i - before] : (int32_t)(10 + i);
     r.rows = mem_calloc(1, sizeof(*r.rows));
     r.rows[0] = (struct request_rows){.at = before, .rows = rows};
     r.n_rows = 1;
@@ -143,6 +143,37 @@ static void only_whole_pictures_are_taken_over(void **state) {
     table_free(t);
 }
 
+/* Each run of tokens or of rows is computed in batches of its own, so what a prompt takes over ends where its batches would be others. The
+ * prompts have 4 tokens, a picture of 8 rows, and `after` tokens; the batches behind the picture are of 8, then of 4, then of fewer. */
+static void exact_batches_decide_what_is_taken_over(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t before, after, then_before, then_after, cached;
+    } cases[] = {
+        {4, 5, 4, 5, 16},  /* the same: all but the last token, which begins the batch of fewer than 4 */
+        {4, 5, 4, 7, 17},  /* 4 tokens behind the picture are a batch in both, and the fifth is in one of fewer */
+        {4, 5, 4, 9, 12},  /* 8 are one here */
+        {4, 0, 4, 4, 12},  /* the first one ends with the picture */
+        {4, 12, 4, 9, 20}, /* 8 tokens behind the picture */
+        {5, 5, 4, 5, 4},   /* the picture comes later there */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (int together = 0; together < 2; together++) {
+            struct sched_config c = small_config(1);
+            c.can_remove = c.prefix_cache = c.exact = true;
+            struct table *t = table_create(&c);
+            assert_int_equal(submit_picture(t, 1, cases[i].before, make_rows(8, -3, together), cases[i].after, NULL), ERR_OK);
+            pull(t);
+            finish(t);
+            assert_int_equal(submit_picture(t, 2, cases[i].then_before, make_rows(8, -3, together), cases[i].then_after, NULL), ERR_OK);
+            pull(t);
+            finish(t);
+            if (cached(t, 2) != cases[i].cached) fail_msg("case %zu: %u tokens are taken over", i, cached(t, 2));
+            table_free(t);
+        }
+    }
+}
+
 static void runs_and_chunks(void **state) {
     (void)state;
     struct engine_rows *a = make_rows(5, -1, true), *b = make_rows(3, -2, false);
@@ -150,7 +181,7 @@ static void runs_and_chunks(void **state) {
     const struct request q = {.n_tokens = 12, .rows = rows, .n_rows = 2};
     const struct {
         uint32_t pos, start, end;
-    } runs[] = {{0, 0, 2}, {1, 0, 2}, {2, 2, 7}, {6, 2, 7}, {7, 7, 10}, {9, 7, 10}, {10, 10, 12}, {11, 10, 12}};
+    } runs[] = {{0, 0, 2}, {1, 0, 2}, {2, 2, 10}, {6, 2, 10}, {7, 2, 10}, {9, 2, 10}, {10, 10, 12}, {11, 10, 12}};
     for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
         uint32_t start;
         assert_int_equal(sched_rows_run(&q, runs[i].pos, &start), runs[i].end);
@@ -176,6 +207,7 @@ int main(void) {
         cmocka_unit_test(a_picture_that_must_not_be_cut_is_not),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(only_whole_pictures_are_taken_over),
+        cmocka_unit_test(exact_batches_decide_what_is_taken_over),
         cmocka_unit_test(runs_and_chunks),
     };
     return cmocka_run_group_tests_name("sched rows", tests, NULL, NULL);

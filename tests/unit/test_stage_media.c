@@ -37,8 +37,10 @@ static err_code read_media(void *self, const uint8_t *data, size_t len, struct e
     made++;
     for (int i = 0; i < 3; i++) {
         struct engine_piece piece = {.n = 1};
-        if (i == 1) piece = (struct engine_piece){.n = data[0], .rows = engine_rows_create(data[0], WIDTH)};
-        else *(piece.tokens = mem_calloc(1, sizeof(*piece.tokens))) = 500 + i;
+        if (i == 1) {
+            piece = (struct engine_piece){.n = data[0], .rows = engine_rows_create(data[0], WIDTH)};
+            for (int k = 0; k < data[0] * WIDTH; k++) piece.rows->values[k] = (float)(data[0] + k);
+        } else *(piece.tokens = mem_calloc(1, sizeof(*piece.tokens))) = 500 + i;
         engine_pieces_add(ret, piece);
     }
     return ERR_OK;
@@ -94,23 +96,62 @@ static void marks_become_rows(void **state) {
     media_free(m);
 }
 
-static void what_is_given_up_comes_back_under_its_id(void **state) {
+static struct request read_one(struct media *m, const char *data) {
+    struct request r = ask("[media:a]", 1, (const char *const[]){"[media:a]"}, &data);
+    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
+    return r;
+}
+
+static void what_is_given_up_comes_back_under_its_ids(void **state) {
     (void)state;
     struct media *m = media_create(&engine, "tiny.gguf", 0); /* nothing is kept beside the last one */
-    const char *const mark[] = {"[media:a]"};
-    struct request first = ask("[media:a]", 1, mark, (const char *const[]){"Ag=="});
     made = 0;
-    assert_int_equal(media_read(m, &first, 100, NULL), ERR_OK);
-    struct request r = ask("[media:a]", 1, mark, (const char *const[]){"Aw=="});
-    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
-    request_done(&r);
-    assert_int_equal(first.rows[0].rows->n, 2); /* who uses it keeps it */
-    r = ask("[media:a]", 1, mark, (const char *const[]){"Ag=="});
-    assert_int_equal(media_read(m, &r, 100, NULL), ERR_OK);
+    struct request first = read_one(m, "Bg=="), other = read_one(m, "Bw=="); /* 6 and 7 */
+    assert_int_equal(first.rows[0].rows->n, 6);                              /* who uses it keeps it */
+    struct request again = read_one(m, "Bg==");
     assert_int_equal(made, 3);
-    assert_int_equal(r.tokens[2], first.tokens[2]);
-    request_done(&r);
+    media_free(m);
+    m = media_create(&engine, "tiny.gguf", 0); /* as in a later process */
+    struct request later = read_one(m, "Bg==");
+    assert_int_equal(again.n_tokens, first.n_tokens);
+    assert_memory_equal(again.tokens, first.tokens, first.n_tokens * sizeof(*first.tokens));
+    assert_memory_equal(later.tokens, first.tokens, first.n_tokens * sizeof(*first.tokens));
+    for (uint32_t i = 0; i < 6; i++) assert_true(first.tokens[2 + i] < 0 && first.tokens[2 + i] != other.tokens[2 + i]);
     request_done(&first);
+    request_done(&other);
+    request_done(&again);
+    request_done(&later);
+    media_free(m);
+}
+
+/* The ids are a hash of the values, of the places, and of whether the rows look at each other. */
+static void ids_name_all_that_the_model_sees(void **state) {
+    (void)state;
+    struct engine_rows *all[5];
+    for (int i = 0; i < 5; i++) {
+        all[i] = engine_rows_create(40, WIDTH);
+        for (int k = 0; k < 40 * WIDTH; k++) all[i]->values[k] = (float)k;
+    }
+    all[2]->values[7] = -1;
+    all[3]->places[3] = 9;
+    all[4]->together = true;
+    for (int i = 0; i < 5; i++) engine_rows_name(all[i]);
+    assert_memory_equal(all[0]->ids, all[1]->ids, 40 * sizeof(int32_t));
+    for (int i = 2; i < 5; i++)
+        for (int k = 0; k < 40; k++) assert_int_not_equal(all[i]->ids[k], all[0]->ids[k]);
+    for (int k = 1; k < 40; k++) assert_int_not_equal(all[0]->ids[k], all[0]->ids[k - 1]);
+    for (int i = 0; i < 5; i++) engine_rows_release(all[i]);
+}
+
+/* Three ids are no hash that nobody could find a second picture for. */
+static void a_few_rows_have_ids_by_lot(void **state) {
+    (void)state;
+    struct media *m = media_create(&engine, "tiny.gguf", 0);
+    struct request first = read_one(m, "Aw=="), other = read_one(m, "Bw=="), again = read_one(m, "Aw==");
+    assert_memory_not_equal(again.tokens + 2, first.tokens + 2, 3 * sizeof(*first.tokens));
+    request_done(&first);
+    request_done(&other);
+    request_done(&again);
     media_free(m);
 }
 
@@ -186,8 +227,12 @@ static void base64_is_read_strictly(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(marks_become_rows),       cmocka_unit_test(what_is_given_up_comes_back_under_its_id),
-        cmocka_unit_test(bytes_that_are_left_out), cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(marks_become_rows),
+        cmocka_unit_test(what_is_given_up_comes_back_under_its_ids),
+        cmocka_unit_test(ids_name_all_that_the_model_sees),
+        cmocka_unit_test(a_few_rows_have_ids_by_lot),
+        cmocka_unit_test(bytes_that_are_left_out),
+        cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(base64_is_read_strictly),
     };
     return cmocka_run_group_tests_name("stage media", tests, NULL, NULL);

@@ -59,6 +59,8 @@ static void put(struct prefixes *p, uint64_t key, bool tokens) {
     memset(k.data, (int)key, SIZE);
     k.tokens = tokens ? mem_calloc(N, sizeof(*k.tokens)) : NULL;
     for (int32_t i = 0; i < N && tokens; i++) k.tokens[i] = (int32_t)key + i;
+    k.positions = key % 2 == 0 ? mem_calloc(N + 1, sizeof(*k.positions)) : NULL; /* of every second one */
+    for (int32_t i = 0; i <= N && k.positions != NULL; i++) k.positions[i] = (int32_t)key + 2 * i;
     st->put(st->user, &k);
 }
 
@@ -68,8 +70,10 @@ static bool get(struct prefixes *p, uint64_t key, bool tokens) {
     if (!st->get(st->user, key, &k)) return false;
     assert_true(k.key == key && k.n == N && k.size == SIZE && !k.mark && k.data[0] == key && k.data[SIZE - 1] == key);
     assert_true((k.tokens != NULL) == tokens && (!tokens || k.tokens[N - 1] == (int32_t)key + N - 1));
+    assert_true(key % 2 == 0 ? k.positions[0] == (int32_t)key && k.positions[N] == (int32_t)key + 2 * N : k.positions == NULL);
     free(k.data);
     free(k.tokens);
+    free(k.positions);
     return true;
 }
 
