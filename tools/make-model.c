@@ -27,7 +27,7 @@ static const struct preset presets[] = {
     {"1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 8192, 0, 0},      {"8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 0},
     {"moe", "qwen3moe", 16, 1024, 16, 4, 64, 512, 32000, 4096, 32, 4},  {"tiny-gemma3", "gemma3", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
     {"tiny-moe", "qwen3moe", 8, 256, 4, 2, 64, 128, 1024, 2048, 16, 4}, {"tiny-qwen2vl", "qwen2vl", 8, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
-    {"tiny-gemma4", "gemma4", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
+    {"tiny-gemma4", "gemma4", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0}, {"tiny-cogvlm", "cogvlm", 8, 64, 2, 2, 32, 128, 1024, 2048, 0, 0},
 };
 
 enum { POOL_ROWS = 2048, N_BYTES = 256, MAX_TENSORS = 1024 };
@@ -250,15 +250,31 @@ static void add_bias(struct maker *m, uint32_t layer, const char *what, uint64_t
     add_tensor(m, name, 1, n, 1, 1, FILL_ONES, 1);
 }
 
+/* cogvlm: the rows of pictures have weights of their own. */
+static void add_vision_expert(struct maker *m, uint32_t i, float residual) {
+    const struct preset *p = &m->p;
+    const float other = 0.9f; /* a scale that no matrix of the text's has, so that the weights are others */
+    add_matrix(m, i, "vis_attn_qkv", p->n_embd, 3 * (uint64_t)p->n_embd, 1, other);
+    add_matrix(m, i, "vis_attn_output", p->n_embd, p->n_embd, 1, other * residual);
+    add_matrix(m, i, "vis_gate", p->n_embd, p->n_ff, 1, other);
+    add_matrix(m, i, "vis_up", p->n_embd, p->n_ff, 1, other);
+    add_matrix(m, i, "vis_down", p->n_ff, p->n_embd, 1, other * residual);
+}
+
 static void add_layer(struct maker *m, uint32_t i) {
     const struct preset *p = &m->p;
     uint64_t q = (uint64_t)p->n_head * head_dim(m, i), kv = (uint64_t)p->n_head_kv * head_dim(m, i), n = p->n_expert ? p->n_expert : 1;
-    bool gemma = is_arch(m, "gemma3") || is_arch(m, "gemma4");
+    bool gemma = is_arch(m, "gemma3") || is_arch(m, "gemma4"), cogvlm = is_arch(m, "cogvlm");
     float residual = 1.0f / sqrtf(2.0f * (float)p->n_layer);
     add_norm(m, i, "attn_norm", p->n_embd);
-    add_matrix(m, i, "attn_q", p->n_embd, q, 1, 1);
-    add_matrix(m, i, "attn_k", p->n_embd, kv, 1, 1);
-    add_matrix(m, i, "attn_v", p->n_embd, kv, 1, 1);
+    if (cogvlm) {
+        add_matrix(m, i, "attn_qkv", p->n_embd, q + 2 * kv, 1, 1);
+        add_vision_expert(m, i, residual);
+    } else {
+        add_matrix(m, i, "attn_q", p->n_embd, q, 1, 1);
+        add_matrix(m, i, "attn_k", p->n_embd, kv, 1, 1);
+        add_matrix(m, i, "attn_v", p->n_embd, kv, 1, 1);
+    }
     add_matrix(m, i, "attn_output", q, p->n_embd, 1, residual);
     add_norm(m, i, "ffn_norm", p->n_embd);
     if (is_arch(m, "gemma4")) add_norm(m, i, "layer_output_scale", 1);
@@ -375,9 +391,9 @@ static const struct preset *find_preset(const char *name) {
 }
 
 static int usage(void) {
-    fprintf(stderr,
-            "usage: make-model --preset tiny|300m|1b|8b|moe|tiny-gemma3|tiny-gemma4|tiny-qwen2vl --type f32|f16|q8_0|q4_k|... --out FILE "
-            "[--layers N] [--seed N]\n");
+    fprintf(stderr, "usage: make-model --preset tiny|300m|1b|8b|moe|tiny-gemma3|tiny-gemma4|tiny-qwen2vl|tiny-cogvlm --type "
+                    "f32|f16|q8_0|q4_k|... --out FILE "
+                    "[--layers N] [--seed N]\n");
     return 64;
 }
 

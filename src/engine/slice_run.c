@@ -268,8 +268,17 @@ static void set_rows(struct slice *s, const float *in, size_t n) {
     s->batch.embd = s->rows_in;
 }
 
+/* Does libllama take what the rows of hidden states replace for the embeddings themselves? */
+static bool replaces_embd(const struct slice *s) { return strcmp(s->what.in_tensor, "embd") == 0; }
+
+/* Do these tokens enter as rows? Those of a picture do in the first slice, and in a later one that computes from ids, if it can be given
+ * embeddings in their place: so its layers see that they are no text, for which cogvlm has other weights. */
+static bool enter_as_rows(const struct slice *s, const struct engine_token *t) {
+    return s->ids == NULL || (is_row(t) && (s->what.head || replaces_embd(s)));
+}
+
 static void fill_batch(struct slice *s, const struct engine_token *t, size_t n, const float *in) {
-    bool rows = s->ids == NULL || (s->what.head && is_row(t)), all = has_all_outputs(s, t, n);
+    bool rows = enter_as_rows(s, t), all = has_all_outputs(s, t, n);
     s->batch.n_tokens = (int32_t)n;
     s->batch.token = rows ? NULL : s->ids;
     slice_pos_set(s, t, n, rows);
@@ -286,7 +295,7 @@ static err_code decode_part(struct slice *s, const struct engine_token *t, size_
     err_code code = slice_adapter_use(s, t->seq, e);
     if (code != ERR_OK) return code;
     fill_batch(s, t, n, in);
-    slice_graph_begin(s, n, in, out);
+    slice_graph_begin(s, n, enter_as_rows(s, t) ? NULL : in, out);
     engine_runtime_clear();
     bool together = (t->flags & ENGINE_TOKEN_TOGETHER) != 0;
     if (together) llama_set_causal_attn(s->ctx, false);
@@ -328,10 +337,10 @@ static err_code take_logits(struct slice *s, const struct engine_token *t, size_
     return ERR_OK;
 }
 
-/* A slice that computes from ids reads rows only where they replace what it computes from them. */
+/* Another slice that computes from ids reads rows only where they replace what it computes from them. */
 static err_code check_row(const struct slice *s, const struct engine_token *t, size_t i, size_t n, struct err *e) {
     bool first = i == 0 || !continues(&t[i - 1], &t[i]);
-    if (s->what.head ? s->info.n_row == 0 : s->ids != NULL && (s->what.ids || s->n_pos > 1))
+    if (s->what.head ? s->info.n_row == 0 : s->ids != NULL && (s->what.ids || (s->n_pos > 1 && !replaces_embd(s))))
         return err_set(e, ERR_UNSUPPORTED, "a slice of this model takes no rows of pictures");
     if (first && (t[i].flags & ENGINE_TOKEN_TOGETHER) != 0 && kind_end(s, t, i, n) - i > llama_n_ubatch(s->ctx))
         return err_set(e, ERR_LIMIT, "a picture of %zu rows in a batch of %u", kind_end(s, t, i, n) - i, llama_n_ubatch(s->ctx));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Models that see: tiny ones whose rows of pictures enter like tokens (llava), attend to each other (gemma3), or stand in a grid (qwen2.5vl),
-// each with a random projector. One stage and two give the same numbers, Debian's llama-server writes the same text with the same two files,
+// Models that see: tiny ones whose rows of pictures enter like tokens (llava), attend to each other (gemma3), stand in a grid (qwen2.5vl), or
+// have other weights than text (cogvlm), or enter later slices by injection (gemma4), each with a random projector. One stage and two give the same numbers, Debian's llama-server writes the same text with the same two files,
 // and a picture that has been seen is not computed again.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -10,7 +10,7 @@ import { test } from 'node:test'
 import { Node, caravan, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
 import { dataUrl, hasServer, makeModel, png, startServer, stripes, wav } from './lib/pictures.mjs'
 
-const CUTS = { llava: '3,5', gemma3: '6,6', 'qwen2.5vl': '5,3' }
+const CUTS = { llava: '3,5', gemma3: '6,6', 'qwen2.5vl': '5,3', cogvlm: '3,5', gemma4: '6,6' }
 // llama-server leaves out a character that is cut off by the end of the answer.
 const complete = (text) => text.replace(/\ufffd+$/, '')
 const ours = ['--ctx', '1024', '--parallel', '2', '--speculate', '0', '--gpu-layers', '0']
@@ -96,6 +96,25 @@ test('a picture that has been seen is taken over; another one is not', async () 
     }
 })
 
+// More beginnings with pictures than slots: what a slot gives up is stored, and bit for bit the same when it comes back.
+for (const like of ['llava', 'qwen2.5vl']) {
+    test(`${like}: more beginnings with pictures than --parallel are kept`, async () => {
+        const { model, name } = makeModel(like), answers = [[], []]
+        const options = ['--ctx', '1024', '--parallel', '1', '--speculate', '0', '--gpu-layers', '0', '--exact', '--placement', CUTS[like]]
+        const nodes = await startCluster(['north', 'south'], { memory: '512M', model, first: options })
+        try {
+            for (const round of answers)
+                for (const a of [3, 4, 5]) round.push(await ask(nodes[0].api, name, [{ role: 'user', content: [picture(stripes(150, 300, a)), text('What is it?')] }]))
+            for (const [i, { tokens, usage }] of answers[1].entries()) {
+                assert.ok(usage.prompt_tokens_details.cached_tokens > 0.8 * usage.prompt_tokens, `${usage.prompt_tokens_details.cached_tokens} of ${usage.prompt_tokens}`)
+                assert.deepEqual(tokens, answers[0][i].tokens)
+            }
+        } finally {
+            await stopCluster(nodes)
+        }
+    })
+}
+
 test('without a projector a picture is refused, and the missing file is named', async () => {
     const { model, mmproj, name } = makeModel('llava', { alone: true })
     const body = JSON.stringify({ model: name, messages: CHATS[0], max_tokens: 4 })
@@ -108,6 +127,16 @@ test('without a projector a picture is refused, and the missing file is named', 
     nodes = await startCluster(['other'], { memory: '512M', model, first: [...ours, '--mmproj', mmproj] })
     assert.equal((await send(nodes[0].api)).status, 200)
     await stopCluster(nodes)
+})
+
+test('a projector for models of another width is refused, and a projector is no model', () => {
+    const { model } = makeModel('llava'), { mmproj } = makeModel('gemma3')
+    const run = (...args) => spawnSync(caravan, args, { encoding: 'utf8', timeout: 60000, env: { ...process.env, CARAVAN_STATE_DIR: join(process.env.CARAVAN_TMP, 'refused') } })
+    const wrong = run('run', model, '--mmproj', mmproj, '--ctx', '512', 'hello'), none = run('run', mmproj, 'hello')
+    assert.notEqual(wrong.status, 0)
+    assert.match(wrong.stderr, /the projector ".*mmproj-gemma3\.gguf" makes rows of 64 numbers, and those of "tiny" have 256/)
+    assert.notEqual(none.status, 0)
+    assert.match(none.stderr, /it is a projector, not a model/)
 })
 
 test('sounds: llama-server writes the same; pictures are refused there', async () => {

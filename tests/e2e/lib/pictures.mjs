@@ -66,15 +66,17 @@ const KINDS = {
     llava: { preset: 'tiny', width: 256 },
     gemma3: { preset: 'tiny-gemma3', width: 64 },
     'qwen2.5vl': { preset: 'tiny-qwen2vl', width: 64 },
+    gemma4: { preset: 'tiny-gemma4', width: 64, projector: 'llava' },
+    cogvlm: { preset: 'tiny-cogvlm', width: 64, projector: 'llava' },
     qwen2a: { preset: 'tiny', width: 256 },
 }
 // A tiny model and its projector beside it, in a folder of their own; `alone`: without the projector there.
 export function makeModel(like, { alone = false } = {}) {
-    const { preset, width } = KINDS[like], tools = dirname(caravan)
+    const { preset, width, projector = like } = KINDS[like], tools = dirname(caravan)
     const folder = join(tmp, alone ? `${like}-alone` : like), model = join(folder, `${preset}.gguf`), mmproj = join(alone ? tmp : folder, `mmproj-${like}.gguf`)
     mkdirSync(folder, { recursive: true })
     if (!existsSync(model)) execFileSync(join(tools, 'make-model'), ['--preset', preset, '--type', 'f32', '--out', model])
-    if (!existsSync(mmproj)) execFileSync(join(tools, 'make-projector'), ['--like', like, '--width', `${width}`, '--out', mmproj])
+    if (!existsSync(mmproj)) execFileSync(join(tools, 'make-projector'), ['--like', projector, '--width', `${width}`, '--out', mmproj])
     return { model, mmproj, name: preset }
 }
 
