@@ -14,6 +14,7 @@ TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 RECORD=$TOP/tests/data/zoo.tsv
 ROOT=${CARAVAN_SYSROOT_DIR:-$TOP/build}/sysroot-test
 TAB=$(printf '\t')
+export LC_ALL=C # the order of the table
 GOAL=124
 record=0
 only=

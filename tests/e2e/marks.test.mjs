@@ -32,25 +32,58 @@ async function complete(api, prompt) {
 }
 
 // The answers to the second prompts; before each comes the first prompt, if anything is to be taken over from it.
-async function askAll(model, names, options, both = true) {
+async function askAll(model, names, options, { both = true, cases = CASES } = {}) {
     const answers = {}
     const nodes = await startCluster(names, { memory: '256M', model, first: ['--ctx', '512', '--parallel', '2', ...options] })
-    for (const [name, [first, second]] of Object.entries(CASES)) {
-        if (both) await complete(nodes[0].api, [words(1, name.length)[0], ...first])
-        answers[name] = await complete(nodes[0].api, [words(1, name.length)[0], ...second])
+    try {
+        for (const [name, [first, second]] of Object.entries(cases)) {
+            if (both) await complete(nodes[0].api, [words(1, name.length)[0], ...first])
+            answers[name] = await complete(nodes[0].api, [words(1, name.length)[0], ...second])
+        }
+        if (both && LATE in cases) answers[LATER] = await complete(nodes[0].api, [words(1, LATE.length)[0], ...cases[LATE][1]])
+    } finally {
+        await stopCluster(nodes)
     }
-    if (both) answers[LATER] = await complete(nodes[0].api, [words(1, LATE.length)[0], ...CASES[LATE][1]])
-    await stopCluster(nodes)
     return answers
 }
 
 const models = {}
 const modelOf = (arch) => (models[arch] ??= makeZoo(arch)[0])
 
+// What clients of a chat do to its prompts, in turns that end with a control token. A plain model says how much there is to take over.
+const END_OF_TURN = 96, THINK = 97 // tools/zoo-deepen.c
+const turn = (n, seed) => [...words(n, seed).map((t) => t % END_OF_TURN), END_OF_TURN]
+const talk = [...turn(180, 1), ...turn(50, 2), ...turn(60, 3)] // the system's, the user's, the model's
+const CHATS = {
+    'regenerated': [[...talk, ...turn(30, 4)], [...talk, ...turn(30, 4)]],
+    'an edited last message': [[...talk, ...turn(45, 5)], [...talk, ...turn(40, 6)]],
+    'without the thoughts of the answer': [[...talk, ...turn(30, 4), THINK], [...talk, ...turn(30, 4), ...turn(20, 7), ...turn(25, 8)]],
+    'another talk with this system prompt': [[...turn(180, 1), ...turn(70, 9)], [...turn(180, 1), ...turn(80, 10)]],
+}
+const chatModels = {}
+const chatModelOf = (arch) => (chatModels[arch] ??= makeZoo(arch, { context: 512 })[0])
+const plain = {} // by options: what is taken over
+async function takenOver(arch, options) {
+    const answers = await askAll(chatModelOf(arch), ['north', 'south'], ['--placement', 'even', ...options], { cases: CHATS })
+    return Object.values(answers).map(({ cached }) => cached)
+}
+
+// Under --exact nothing is taken over of models with a window.
+for (const [arch, options] of [['gemma3', []], ['gpt-oss', []], ['qwen35', []], ['mamba', []], ['qwen35', ['--exact']], ['mamba', ['--exact']]]) {
+    test(`${arch} ${options}: chats take over nine tenths of what a plain model does`, { skip: noZoo }, async () => {
+        const most = (plain[options] ??= await takenOver('llama', options)), got = await takenOver(arch, options)
+        console.log(`${arch} ${options}: ${got} tokens taken over, by a plain model ${most}`)
+        for (const [i, name] of Object.keys(CHATS).entries()) {
+            assert.ok(most[i] >= 150, `${name}: a plain model takes over ${most[i]}`)
+            assert.ok(got[i] >= 0.9 * most[i], `${name}: ${got[i]}, a plain model ${most[i]}`)
+        }
+    })
+}
+
 for (const arch of ['gemma3', 'mamba', 'qwen35']) {
     test(`${arch}: back to marks`, { skip: noZoo }, async () => {
         const model = modelOf(arch)
-        const fresh = await askAll(model, ['fresh'], ['--prefix-cache', 'off'], false)
+        const fresh = await askAll(model, ['fresh'], ['--prefix-cache', 'off'], { both: false })
         const rings = { two: await askAll(model, ['north', 'south'], ['--placement', 'even']) }
         if (arch === 'gemma3') rings.one = await askAll(model, ['one'], [])
         for (const [ring, answers] of Object.entries(rings)) {
@@ -71,7 +104,7 @@ for (const arch of ['gemma3', 'mamba', 'qwen35']) {
 for (const arch of ['gemma3', 'qwen35']) {
     test(`${arch}: the same bits with --exact`, { skip: noZoo }, async () => {
         const model = modelOf(arch)
-        const fresh = await askAll(model, ['fresh'], ['--exact', '--prefix-cache', 'off'], false)
+        const fresh = await askAll(model, ['fresh'], ['--exact', '--prefix-cache', 'off'], { both: false })
         const answers = await askAll(model, ['one'], ['--exact'])
         for (const name of Object.keys(CASES)) assert.deepEqual(answers[name].logprobs, fresh[name].logprobs, `${name}, ${answers[name].cached} tokens taken over`)
         console.log(`${arch}, exact: ${Object.keys(CASES).map((name) => answers[name].cached)} tokens taken over`)
