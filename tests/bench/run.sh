@@ -14,7 +14,7 @@ ROOT=${CARAVAN_SYSROOT_DIR:-$TOP/build}/sysroot-test
 WORK=$TOP/build/bench
 DOC=${DOC:-$TOP/docs/BENCHMARKS.md}
 # A section is a file tests/bench/sections/NAME.sh with three functions: begin (makes ready), round, report.
-ALL="ring prefill delay streams busy memory speculation scheduler disk shapes gateway cache routing weights schema plan"
+ALL="ring prefill delay streams busy memory speculation scheduler disk wide shapes gateway cache routing weights schema plan"
 if [ "${QUICK:-0}" = 1 ]; then
     ROUNDS=${ROUNDS:-2} DECODE=${DECODE:-12} PREFILL=${PREFILL:-128} PREFIX=${PREFIX:-128}
 else
