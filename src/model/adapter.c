@@ -90,13 +90,7 @@ static bool ends_with(const char *name, const char *end, size_t *ret_stem) {
 }
 
 /* Does a text of the header have this value? */
-static bool says(const struct model_gguf *g, const char *key, const char *value) {
-    const char *s = NULL;
-    size_t len = 0;
-    return model_kv_str(model_gguf_find(g, key), &s, &len) && len == strlen(value) && memcmp(s, value, len) == 0;
-}
-
-bool model_adapter_is(const struct model_gguf *g) { return says(g, "general.type", "adapter"); }
+bool model_adapter_is(const struct model_gguf *g) { return model_kv_is(model_gguf_find(g, "general.type"), "adapter"); }
 
 /* Multi-token prediction, which no slice computes. */
 static bool is_left_out(const struct model_layout *l, const char *name) {
@@ -111,7 +105,8 @@ static err_code check_kind(const struct model_gguf *a, const struct model_layout
         err_hint(e, "convert_lora_to_gguf.py of llama.cpp makes one of the files of PEFT");
         return ERR_UNSUPPORTED;
     }
-    if (!says(a, "adapter.type", "lora")) return err_set(e, ERR_UNSUPPORTED, "adapter \"%s\" is of another type than LoRA", path);
+    if (!model_kv_is(model_gguf_find(a, "adapter.type"), "lora"))
+        return err_set(e, ERR_UNSUPPORTED, "adapter \"%s\" is of another type than LoRA", path);
     if (model_gguf_find(a, "adapter.alora.invocation_tokens") != NULL)
         return err_set(e, ERR_UNSUPPORTED, "adapter \"%s\" is one that certain tokens activate (aLoRA)", path);
     if (strcmp(model_gguf_arch(a), l->arch) != 0)

@@ -408,3 +408,9 @@ bool model_kv_str(const struct model_kv *kv, const char **ret_s, size_t *ret_len
     *ret_len = kv->size - 8;
     return true;
 }
+
+bool model_kv_is(const struct model_kv *kv, const char *text) {
+    const char *s = NULL;
+    size_t len = 0;
+    return model_kv_str(kv, &s, &len) && len == strlen(text) && memcmp(s, text, len) == 0;
+}

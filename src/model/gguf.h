@@ -98,6 +98,8 @@ bool model_kv_uint(const struct model_kv *kv, uint64_t i, uint64_t *ret);
 bool model_kv_float(const struct model_kv *kv, uint64_t i, double *ret);
 bool model_kv_bool(const struct model_kv *kv, bool *ret);
 bool model_kv_str(const struct model_kv *kv, const char **ret_s, size_t *ret_len);
+/* Is the entry this text? */
+bool model_kv_is(const struct model_kv *kv, const char *text);
 size_t model_kv_scalar_size(enum model_kv_type type);    /* bytes of one; 0 for strings and arrays */
 
 #endif

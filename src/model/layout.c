@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "model/hash.h"
+#include "model/projector.h"
 
 enum { DEFAULT_CTX = 4096 };
 
@@ -219,9 +220,20 @@ static void measure_layers(struct model_layout *l) {
     }
 }
 
+/* Files that stand beside models, and are taken for one. */
+static err_code check_kind(const struct model_gguf *g, struct err *e) {
+    bool projector = model_projector_is(g), adapter = model_kv_is(model_gguf_find(g, "general.type"), "adapter");
+    if (!projector && !adapter) return ERR_OK;
+    err_set(e, ERR_UNSUPPORTED, "cannot use \"%s\": it is %s, not a model", model_gguf_path(g, 0),
+            projector ? "a projector" : "an adapter");
+    err_hint(e, "name the model's file, and this one with %s", projector ? "--mmproj FILE" : "--lora FILE");
+    return ERR_UNSUPPORTED;
+}
+
 static err_code read_sizes(struct model_layout *l, struct err *e) {
     const struct model_gguf *g = l->gguf;
-    err_code code = need_u32(g, "block_count", MODEL_MAX_LAYERS, &l->n_block, e);
+    err_code code = check_kind(g, e);
+    if (!code) code = need_u32(g, "block_count", MODEL_MAX_LAYERS, &l->n_block, e);
     if (!code) code = need_u32(g, "embedding_length", 1u << 24, &l->n_embd, e);
     if (code) return code;
     uint64_t nextn = arch_uint(g, "nextn_predict_layers", 0, 0);

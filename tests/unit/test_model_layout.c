@@ -123,6 +123,16 @@ static void models_that_lack_something_are_refused(void **state) {
     assert_int_equal(finish(&c, &e), ERR_FORMAT);
     assert_non_null(strstr(e.text, "llama.block_count"));
     done(&c);
+    gguf_fixture_open(&c.f, "clip"); /* what lies beside models */
+    assert_int_equal(finish(&c, &e), ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "it is a projector, not a model"));
+    assert_non_null(strstr(e.hint, "--mmproj"));
+    done(&c);
+    gguf_fixture_open(&c.f, "llama");
+    model_write_str(&c.f.w, "general.type", "adapter");
+    assert_int_equal(finish(&c, &e), ERR_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "it is an adapter, not a model"));
+    done(&c);
     gguf_fixture_open(&c.f, "llama");
     gguf_fixture_u32(&c.f, "llama", "block_count", 100000);
     assert_int_equal(finish(&c, &e), ERR_FORMAT);
