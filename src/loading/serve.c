@@ -235,12 +235,6 @@ static err_code choose_projector(const struct serve *s, struct serve_model *m, s
     const char *named = named_projector(s, m);
     m->projector = m->file->projector;
     err_code code = named[0] != '\0' ? model_projector_read(named, &m->projector, e) : ERR_OK;
-    uint32_t width = m->projector.width, n_embd = m->file->layout->n_embd;
-    if (code == ERR_OK && width != 0 && width != n_embd) {
-        code = err_set(e, ERR_INVALID, "the projector \"%s\" makes rows of %u numbers, and those of \"%s\" have %u", m->projector.path,
-                       width, m->core.record.name, n_embd);
-        err_hint(e, "name the projector that was made for this very model (--mmproj FILE)");
-    }
     m->shape.projector = m->projector.bytes;
     if (m->shape.n_ubatch < m->projector.together) m->shape.n_ubatch = m->projector.together;
     return code == ERR_OK ? give_projector(s, m, e) : code;

@@ -114,12 +114,15 @@ void sched_mark_forget(struct sched *s, uint32_t frame) {
 
 /* ---- making ---- */
 
-/* In exact mode only a border between two batches of the prompt can be marked, and never a place within a picture. */
-static uint32_t align(const struct sched *s, const struct request *q, uint32_t at) {
+/* In exact mode only a border between two batches of the prompt can be marked, and never a place within a picture. largest: between two
+ * batches of the largest class of their run. Behind the last one of these a longer prompt has other batches, so that border serves longer
+ * prompts, too: an answer that has lost its thoughts, a next turn. */
+static uint32_t align(const struct sched *s, const struct request *q, uint32_t at, bool largest) {
     uint32_t start, end;
     if (s->config.exact && at > 0 && at <= q->n_tokens) {
-        uint32_t run = sched_rows_run(q, at - 1, &start) - start, step = sched_exact_step(s, run, at - 1 - start, &end);
-        at = start + (at - start) / step * step;
+        uint32_t run = sched_rows_run(q, at - 1, &start) - start, n = at - start;
+        uint32_t step = sched_exact_step(s, run, largest ? 0 : n - 1, &end);
+        at = start + (n < end ? n : end) / step * step;
     }
     return sched_rows_shared(q, at);
 }
@@ -135,8 +138,9 @@ void sched_mark_plan(struct sched *s, struct sched_req *r) {
     for (uint32_t at = r->n_sent, next; makes_marks(s, r) && r->mark_at == SCHED_MARK_NONE; at = next + 1) {
         next = sched_mark_next(&t, at, r->marked);
         if (next == SCHED_MARK_NONE) return;
-        uint32_t aligned = align(s, &r->request, next);
-        if (aligned >= r->n_sent && aligned > r->marked) r->mark_at = aligned;
+        uint32_t large = align(s, &r->request, next, true), small = align(s, &r->request, next, false);
+        if (large >= r->n_sent && large > r->marked) r->mark_at = large;
+        else if (small >= r->n_sent && small > r->marked) r->mark_at = small;
     }
 }
 

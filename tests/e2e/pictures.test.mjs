@@ -11,6 +11,8 @@ import { Node, caravan, startCluster, stopCluster, streamChat, until } from './l
 import { dataUrl, hasServer, makeModel, png, startServer, stripes, wav } from './lib/pictures.mjs'
 
 const CUTS = { llava: '3,5', gemma3: '6,6', 'qwen2.5vl': '5,3', cogvlm: '3,5', gemma4: '6,6' }
+// Of a prompt's logits it takes the first token's for the last one's (docs/ARCHITECTURE.md, on all_outputs).
+const NOT_THERE = { cogvlm: 'llama-server has other logits' }
 // llama-server leaves out a character that is cut off by the end of the answer.
 const complete = (text) => text.replace(/\ufffd+$/, '')
 const ours = ['--ctx', '1024', '--parallel', '2', '--speculate', '0', '--gpu-layers', '0']
@@ -62,7 +64,8 @@ for (const like of Object.keys(CUTS)) {
         }
         assert.notEqual(whole[0].text, whole[1].text)
     })
-    test(`${like}: llama-server writes the same`, { skip: !hasServer && 'no llama-server in the test sysroot' }, async () => {
+    const skip = NOT_THERE[like] ?? (!hasServer && 'no llama-server in the test sysroot')
+    test(`${like}: llama-server writes the same`, { skip }, async () => {
         const server = await startServer(files)
         const nodes = await startCluster(['north', 'south'], { memory: '512M', model: files.model, first: [...ours, '--placement', CUTS[like]] })
         try {
@@ -104,7 +107,7 @@ for (const like of ['llava', 'qwen2.5vl']) {
         const nodes = await startCluster(['north', 'south'], { memory: '512M', model, first: options })
         try {
             for (const round of answers)
-                for (const a of [3, 4, 5]) round.push(await ask(nodes[0].api, name, [{ role: 'user', content: [picture(stripes(150, 300, a)), text('What is it?')] }]))
+                for (const a of [3, 4, 5]) round.push(await ask(nodes[0].api, name, [{ role: 'user', content: [picture(stripes(150, 300, a)), text('What is it, and who walks there? '.repeat(4))] }]))
             for (const [i, { tokens, usage }] of answers[1].entries()) {
                 assert.ok(usage.prompt_tokens_details.cached_tokens > 0.8 * usage.prompt_tokens, `${usage.prompt_tokens_details.cached_tokens} of ${usage.prompt_tokens}`)
                 assert.deepEqual(tokens, answers[0][i].tokens)
@@ -134,7 +137,7 @@ test('a projector for models of another width is refused, and a projector is no 
     const run = (...args) => spawnSync(caravan, args, { encoding: 'utf8', timeout: 60000, env: { ...process.env, CARAVAN_STATE_DIR: join(process.env.CARAVAN_TMP, 'refused') } })
     const wrong = run('run', model, '--mmproj', mmproj, '--ctx', '512', 'hello'), none = run('run', mmproj, 'hello')
     assert.notEqual(wrong.status, 0)
-    assert.match(wrong.stderr, /the projector ".*mmproj-gemma3\.gguf" makes rows of 64 numbers, and those of "tiny" have 256/)
+    assert.match(wrong.stderr, /cannot load the projector ".*mmproj-gemma3\.gguf": .*n_embd = 256.*n_embd = 64/)
     assert.notEqual(none.status, 0)
     assert.match(none.stderr, /it is a projector, not a model/)
 })
