@@ -123,6 +123,7 @@ struct sched {
     uint64_t stamp; /* of the last slot kept, or request admitted */
     struct sched_marks marks;
     struct sched_store store;
+    bool store_full;                    /* a stage has had no room for all that was stored */
     uint32_t n_returning;               /* requests that wait until all stages have gone back to a mark */
     struct sched_list queue, prefill, ready, ended; /* queue: in the order of their turns */
     struct sched_turns turns;
@@ -254,6 +255,8 @@ bool sched_store_pending(const struct sched *s);
 void sched_store_save(struct sched *s);
 /* A kept slot is about to lose all but its first n_left positions: saves it, if much would be lost. */
 void sched_store_spare(struct sched *s, uint32_t slot, uint32_t n_left);
+/* Is so much of the slot's sequence in another slot or in the store that the rest would not be stored? */
+bool sched_store_is_double(const struct sched *s, const struct sched_slot *sl);
 /* A stage has lost this: the others need not have it, either. */
 void sched_store_lose(struct sched *s, uint64_t key);
 /* Gives up what was saved with this frame or later. */

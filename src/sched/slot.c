@@ -129,8 +129,12 @@ void sched_slot_park(struct sched *s, uint32_t n) {
     if (s->config.exact || !s->config.can_remove) return;
     for (uint32_t done = 0; done < n && s->kv_kept > s->kv_parked && sched_slot_ops_room(s);) {
         struct sched_slot *sl = oldest_kept(s, false); /* there is one: kept slots hold these cells */
-        sl->parked = true;
         done += sl->n;
+        if (s->store_full && sched_store_is_double(s, sl)) {
+            evict(s, sl);
+            continue;
+        }
+        sl->parked = true;
         s->kv_parked += sl->n;
         sched_slot_op(s, ENGINE_OP_PARK, (uint32_t)(sl - s->slots), 0, 0, -1);
     }
@@ -378,13 +382,19 @@ bool sched_slot_root(struct sched *s, struct sched_req *r) {
 
 /* ---- admission ---- */
 
-/* The slot to give up: an empty one, else the least recently used one other than `spare`, else `spare`. */
+/* The slot to give up: an empty one, else the least recently used one other than `spare`, else `spare`. If there is no room to store what
+ * it has, better one whose sequence is elsewhere, too. */
 static uint32_t find_home(const struct sched *s, uint32_t spare) {
     uint32_t home = spare;
+    bool home_is_double = false;
     for (uint32_t i = 0; i < s->config.n_seq; i++) {
         const struct sched_slot *sl = &s->slots[i];
         if (sl->req == NULL && !sl->kept) return i;
-        if (sl->kept && i != spare && (home == spare || sl->used < s->slots[home].used)) home = i;
+        if (!sl->kept || i == spare) continue;
+        bool is_double = s->store_full && sched_store_is_double(s, sl);
+        if (home != spare && (home_is_double != is_double ? home_is_double : s->slots[home].used < sl->used)) continue;
+        home = i;
+        home_is_double = is_double;
     }
     return home;
 }

@@ -26,16 +26,12 @@ static void key_op(struct sched *s, enum engine_op_kind kind, uint32_t slot, uin
     s->ops[s->n_ops - 1].key = key;
 }
 
-/* The length of the common beginning of the slot and of n tokens, if it is longer than `most`. */
-static uint32_t longer(uint32_t most, const struct sched_slot *sl, const int32_t *tokens, uint32_t n) {
-    uint32_t i = 0;
-    while (i < n && i < sl->n && tokens[i] == sl->tokens[i]) i++;
-    return i > most ? i : most;
+/* The last of these tokens tells most sequences apart. */
+static bool begins_like(const int32_t *tokens, const struct sched_slot *sl, uint32_t n) {
+    return n == 0 || (tokens[n - 1] == sl->tokens[n - 1] && memcmp(tokens, sl->tokens, n * sizeof(*tokens)) == 0);
 }
 
-static bool is_front(const int32_t *tokens, uint32_t n, const struct sched_slot *of) {
-    return n <= of->n && memcmp(tokens, of->tokens, n * sizeof(*tokens)) == 0;
-}
+static bool is_front(const int32_t *tokens, uint32_t n, const struct sched_slot *of) { return n <= of->n && begins_like(tokens, of, n); }
 
 static void erase(struct sched *s, uint64_t key) {
     key_op(s, ENGINE_OP_ERASE, 0, 0, key);
@@ -85,24 +81,32 @@ void sched_store_save(struct sched *s) {
         if (waits(s, &s->slots[i])) save(s, i, false);
 }
 
-/* Of the slot's tokens, how many another slot or a store has. */
-static uint32_t elsewhere(const struct sched *s, const struct sched_slot *sl) {
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < s->config.n_seq; i++)
-        if (&s->slots[i] != sl) most = longer(most, sl, s->slots[i].tokens, s->slots[i].n);
-    for (size_t i = 0; i < s->store.n; i++)
-        if (!s->store.all[i].mark) most = longer(most, sl, s->store.all[i].tokens, s->store.all[i].n);
-    return most;
+bool sched_store_is_double(const struct sched *s, const struct sched_slot *sl) {
+    if (s->config.store_least == 0 || sl->n < s->config.store_least) return false;
+    uint32_t n = sl->n - s->config.store_least + 1;
+    bool found = false;
+    for (uint32_t i = 0; i < s->config.n_seq && !found; i++) {
+        const struct sched_slot *o = &s->slots[i];
+        found = o != sl && o->variant == sl->variant && sched_slot_front(s, o) >= n && begins_like(o->tokens, sl, n);
+    }
+    for (size_t i = 0; i < s->store.n && !found && sl->variant == 0; i++) {
+        const struct sched_stored *x = &s->store.all[i];
+        found = !x->mark && x->n >= n && begins_like(x->tokens, sl, n);
+    }
+    return found;
 }
 
 void sched_store_spare(struct sched *s, uint32_t slot, uint32_t n_left) {
     const struct sched_slot *sl = &s->slots[slot];
     if (s->config.store_least == 0 || !waits(s, sl) || !sched_slot_ops_room(s)) return;
-    if (sl->n - n_left >= s->config.store_least && sl->n - elsewhere(s, sl) >= s->config.store_least) save(s, slot, n_left == 0);
+    if (sl->n - n_left >= s->config.store_least && !sched_store_is_double(s, sl)) save(s, slot, n_left == 0);
 }
 
 void sched_store_lose(struct sched *s, uint64_t key) {
-    if (sched_stored_find(&s->store, key) != NULL) erase(s, key);
+    const struct sched_stored *x = sched_stored_find(&s->store, key);
+    if (x == NULL) return;
+    s->store_full |= !x->mark && !s->config.store_lasts;
+    erase(s, key);
 }
 
 void sched_store_forget(struct sched *s, uint32_t frame) {

@@ -287,7 +287,7 @@ static void open_stages(struct sim *s) {
                                 .keeps_state = c->keeps_state,
                                 .marks = c->mark_every > 0,
                                 .mark_whole = c->mark_whole,
-                                .stores_most = c->stores_most,
+                                .room = c->room,
                                 .lose = on_lose,
                                 .lacks = on_lacks,
                                 .shapes = c->exact,

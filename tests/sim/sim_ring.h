@@ -22,7 +22,7 @@ struct sim_config {
     const uint8_t *turns;
     uint32_t store_least;                       /* stages have stores: sched_config */
     bool store_lasts;
-    uint32_t stores_most;                       /* sequences that each stage stores; 0: any number */
+    uint32_t room;                              /* sequences that each stage holds beside its KV cells; 0: any number */
     uint32_t lose_one_in;                       /* copies that a stage does not keep, or loses: one in so many; 0: none */
     uint8_t dtype;
     uint32_t delay_us, jitter_us, bytes_per_us; /* of every link; 0 bytes_per_us: no limit */

@@ -408,7 +408,7 @@ static void draw_store(struct run *r, struct sim *dice, struct sim_config *c) {
     c->prefix_cache = true;
     c->store_least = sim_between(dice, 1, 20);
     c->store_lasts = sim_between(dice, 0, 1) == 0;
-    c->stores_most = sim_between(dice, 0, 1) * sim_between(dice, 1, 5);
+    c->room = sim_between(dice, 0, 1) * sim_between(dice, 1, 5);
     c->fail_one_in = sim_between(dice, 0, 2) == 0 ? sim_between(dice, 20, 200) : 0;
     c->lose_one_in = sim_between(dice, 0, 2) == 0 ? sim_between(dice, 2, 40) : 0;
 }

@@ -11,7 +11,7 @@
 
 struct fake_seq {
     uint32_t len;
-    bool open;
+    bool open, parked;
     uint64_t seed;
     uint32_t n_top;
     int32_t scored;  /* the position that can be scored next */
@@ -72,6 +72,7 @@ static bool row_get(const float *row, uint64_t *ret) {
 
 static err_code remove_range(struct fake *f, const struct engine_op *op, struct err *e) {
     struct fake_seq *s = &f->seqs[op->seq];
+    s->parked = false;
     assert(op->p1 < 0 || (uint32_t)op->p1 >= s->len); /* only from the end: another removal would leave a hole */
     if (op->p0 > 0 && (uint32_t)op->p0 < s->len && f->p.keeps_state)
         return err_set(e, ERR_UNSUPPORTED, "fake: sequence %u cannot go back to %d", op->seq, op->p0);
@@ -90,6 +91,7 @@ static err_code copy_range(struct fake *f, const struct engine_op *op, struct er
     for (uint32_t layer = 0; layer < f->n_own; layer++)
         memcpy(chain_at(f, op->dst, layer), chain_at(f, op->seq, layer), n * sizeof(*f->chain));
     to->len = n;
+    to->parked = false;
     return ERR_OK;
 }
 
@@ -163,7 +165,24 @@ static struct fake_mark *find_stored(struct fake *f, uint64_t key) {
 static void erase(struct fake *f, struct fake_mark *m) {
     if (m == NULL) return;
     free(m->chain);
-    *m = f->stored[--f->n_stored];
+    f->n_stored--;
+    memmove(m, m + 1, (size_t)(&f->stored[f->n_stored] - m) * sizeof(*m));
+}
+
+/* Is there room for one more sequence beside the KV cells? Stored ones make room, the least recently used first. */
+static bool has_room(struct fake *f) {
+    uint32_t n_parked = 0;
+    for (uint32_t i = 0; i < f->p.n_seq; i++) n_parked += f->seqs[i].parked;
+    while (f->p.room > 0 && f->n_stored > 0 && n_parked + f->n_stored >= f->p.room) {
+        f->lost[f->n_lost++] = f->stored[0].key;
+        erase(f, &f->stored[0]);
+    }
+    return f->p.room == 0 || n_parked + f->n_stored < f->p.room;
+}
+
+static void park(struct fake *f, uint32_t seq) {
+    struct fake_seq *s = &f->seqs[seq];
+    if (!s->parked && s->len > 0 && !f->p.keeps_state) s->parked = has_room(f);
 }
 
 /* chain: [n_own][stride] */
@@ -178,13 +197,10 @@ static void put_stored(struct fake *f, uint64_t key, uint32_t n, const uint64_t 
 static void save(struct fake *f, const struct engine_op *op) {
     bool there = f->seqs[op->seq].len == (uint32_t)op->p0;
     assert(there || (f->p.lacks != NULL && f->p.lacks(f->p.user)));
-    if (!there) {
+    if (op->p1 == 0) f->seqs[op->seq].parked = false; /* given up: moves into the store */
+    if (!there || !has_room(f)) {
         f->lost[f->n_lost++] = op->key;
         return;
-    }
-    if (f->p.stores_most > 0 && f->n_stored >= f->p.stores_most) {
-        f->lost[f->n_lost++] = f->stored[0].key;
-        erase(f, &f->stored[0]);
     }
     put_stored(f, op->key, (uint32_t)op->p0, chain_at(f, op->seq, 0), f->p.n_ctx_seq);
 }
@@ -197,6 +213,7 @@ static void keep(struct fake *f, uint64_t key) {
 static void load(struct fake *f, const struct engine_op *op) {
     struct fake_mark *m = find_stored(f, op->key);
     f->seqs[op->seq].len = 0;
+    f->seqs[op->seq].parked = false;
     if (m != NULL && f->p.lose != NULL && f->p.lose(f->p.user)) {
         erase(f, m);
         m = NULL;
@@ -209,6 +226,9 @@ static void load(struct fake *f, const struct engine_op *op) {
     for (uint32_t layer = 0; layer < f->n_own; layer++)
         memcpy(chain_at(f, op->seq, layer), m->chain + layer * m->n, m->n * sizeof(*m->chain));
     f->seqs[op->seq].len = m->n;
+    struct fake_mark used = *m; /* goes to the end of the list */
+    memmove(m, m + 1, (size_t)(&f->stored[f->n_stored] - (m + 1)) * sizeof(*m));
+    f->stored[f->n_stored - 1] = used;
 }
 
 static size_t fake_lost(void *self, uint64_t *ret_keys) {
@@ -228,7 +248,7 @@ static err_code fake_apply(void *self, const struct engine_op *ops, size_t n, st
         case ENGINE_OP_RM: code = remove_range(f, &ops[i], e); break;
         case ENGINE_OP_CP: code = copy_range(f, &ops[i], e); break;
         case ENGINE_OP_CLOSE: f->seqs[ops[i].seq] = (struct fake_seq){0}; break;
-        case ENGINE_OP_PARK: break;
+        case ENGINE_OP_PARK: park(f, ops[i].seq); break;
         case ENGINE_OP_MARK: make_mark(f, &ops[i]); break;
         case ENGINE_OP_BACK: go_back(f, &ops[i]); break;
         case ENGINE_OP_DROP: drop_mark(f, find_mark(f, ops[i].key)); break;
@@ -258,6 +278,7 @@ static err_code step(struct fake *f, const struct engine_token *t, unsigned shap
         h = mix(chain[t->pos], f->p.first + layer + 1000 * shape);
     }
     s->len++;
+    s->parked = false;
     if (out != NULL) row_put(out, h);
     *ret = h;
     return ERR_OK;

@@ -19,7 +19,7 @@ struct fake_params {
     bool keeps_state;                      /* like a recurrent model: a part of a sequence can be neither removed nor copied */
     bool marks, mark_whole;                /* with keeps_state: keeps copies of states, as engine_info says */
     bool (*lose)(void *user);              /* true: this mark is not kept, or is gone when it is wanted; may be NULL */
-    uint32_t stores_most;                  /* sequences that its store holds; 0: any number */
+    uint32_t room;                         /* sequences that it holds beside the KV cells, parked or stored; 0: any number */
     bool shapes;                           /* like real kernels: tokens in runs of 4, 8, and 64 and more are computed differently */
     bool no_eog;                           /* never an end-of-generation token by itself */
     void (*on_eval)(void *user, size_t n); /* called with each batch: a virtual clock moves on; may be NULL */

@@ -448,6 +448,40 @@ static void test_prefix_stored_and_lost(void **state) {
     table_free(t);
 }
 
+static uint32_t count_ops(const struct table *t, int kind) {
+    uint32_t n = 0;
+    for (size_t i = 0; i < t->n_frames; i++)
+        for (size_t k = 0; k < t->frames[i].n_ops; k++) n += t->frames[i].ops[k].kind == kind;
+    return n;
+}
+
+/* Three requests with one beginning run together, beside a kept sequence; then another one needs a slot. While there is memory, the least
+ * recently used sequence is stored. Once a stage has lost a sequence for want of memory, the copies of the beginning go first, all but
+ * one. */
+static void test_prefix_copies_go_first(void **state) {
+    (void)state;
+    for (int lost = 0; lost <= 1; lost++) {
+        struct sched_config c = prefix_config(1, 4);
+        c.store_least = 20;
+        struct table *t = table_create(&c);
+        for (uint64_t id = 1; id <= 5; id++) run_beginning(t, id, 100);
+        if (lost) sched_lost(t->s, t->now, find_op(t, ENGINE_OP_SAVE)->key);
+        for (uint64_t id = 6; id <= 8; id++) submit_like(t, id, 110, 100, 1);
+        pull(t);
+        answer_all(t);
+        uint32_t saved = count_ops(t, ENGINE_OP_SAVE);
+        run_beginning(t, 9, 100);
+        struct sched_counts n;
+        sched_count(t->s, &n);
+        assert_int_equal(n.slots_kept, lost ? 3 : 4);
+        assert_int_equal(count_ops(t, ENGINE_OP_SAVE) - saved, lost ? 0 : 1);
+        assert_int_equal(run_like(t, 10, 110, 100, 1)->cached_tokens, 100);
+        assert_int_equal(run_beginning(t, 5, 99), 98);
+        assert_int_equal(count_ops(t, ENGINE_OP_LOAD), lost ? 0 : 1);
+        table_free(t);
+    }
+}
+
 /* Nothing is kept of a frame that a stage could not compute: nor what was stored after it was sent. */
 static void test_prefix_stored_and_faulted(void **state) {
     (void)state;
@@ -475,6 +509,7 @@ int main(void) {
         cmocka_unit_test(test_prefix_loaded_beside_another),
         cmocka_unit_test(test_prefix_stored_and_lost),
         cmocka_unit_test(test_prefix_stored_and_faulted),
+        cmocka_unit_test(test_prefix_copies_go_first),
         cmocka_unit_test(test_prefix_of_a_variant),
         cmocka_unit_test(test_prefix_goes_on),
         cmocka_unit_test(test_prefix_whole),
