@@ -22,7 +22,7 @@ static atomic_int current_level = LOG_INFO;
 static pthread_once_t environment_once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t name_lock = PTHREAD_MUTEX_INITIALIZER;
 static char process_name[32], node_name[64];
-static atomic_bool in_json;
+static atomic_bool in_json, in_file;
 static _Thread_local struct log_request request;
 
 /* The file, under name_lock. */
@@ -39,6 +39,7 @@ static void file_open_again(int flags) {
     if (fd < 0) return;
     if (file.fd >= 0) close(file.fd);
     file.fd = fd;
+    atomic_store(&in_file, true);
 }
 
 /* Another process may have begun a new file, or it is time for one. */
@@ -137,44 +138,58 @@ void log_leave(const struct log_request *before) { request = *before; }
 
 /* ---- lines ---- */
 
-/* Local time with its zone (RFC 3339). */
-static void put_time(char *ret, size_t size) {
+enum { TIME_SIZE = sizeof("2026-01-31T12:00:00.000+01:00"), MS_AT = 20 /* of the first digit of the milliseconds */ };
+
+/* Local time with its zone (RFC 3339). All but the milliseconds is kept for the lines of the same second. */
+static const char *put_time(void) {
+    static _Thread_local char text[TIME_SIZE];
+    static _Thread_local time_t second = -1;
     struct timespec now;
-    struct tm local;
-    char zone[8] = "", clock[32];
     clock_gettime(CLOCK_REALTIME, &now);
-    localtime_r(&now.tv_sec, &local);
-    strftime(zone, sizeof(zone), "%z", &local); /* "+0100" */
-    strftime(clock, sizeof(clock), "%Y-%m-%dT%H:%M:%S", &local);
-    snprintf(ret, size, "%.19s.%03u%.3s:%.2s", clock, (unsigned)(now.tv_nsec / 1000000) % 1000, zone, zone + 3);
+    if (now.tv_sec != second) {
+        struct tm local;
+        char zone[8] = "", clock[32];
+        second = now.tv_sec;
+        localtime_r(&second, &local);
+        strftime(zone, sizeof(zone), "%z", &local); /* "+0100" */
+        strftime(clock, sizeof(clock), "%Y-%m-%dT%H:%M:%S", &local);
+        snprintf(text, sizeof(text), "%.19s.000%.3s:%.2s", clock, zone, zone + 3);
+    }
+    unsigned ms = (unsigned)(now.tv_nsec / 1000000);
+    text[MS_AT] = (char)('0' + ms / 100);
+    text[MS_AT + 1] = (char)('0' + ms / 10 % 10);
+    text[MS_AT + 2] = (char)('0' + ms % 10);
+    return text;
 }
 
 /* The ids of "00-<trace>-<span>-01". */
 static void put_trace(const char *traceparent, char trace[33], char span[17]) {
     bool there = strlen(traceparent) + 1 == LOG_TRACE_SIZE;
-    snprintf(trace, 33, "%.32s", there ? traceparent + 3 : "");
-    snprintf(span, 17, "%.16s", there ? traceparent + 36 : "");
+    memcpy(trace, there ? traceparent + 3 : "", there ? 32 : 1);
+    memcpy(span, there ? traceparent + 36 : "", there ? 16 : 1);
+    trace[32] = span[16] = '\0';
 }
 
 static void emit(const struct log_line *l) {
     char line[LOG_LINE_JSON + 1];
-    size_t len = log_line_json(l, line);
-    file_put(line, len);
-    if (!atomic_load(&in_json)) len = log_line_text(l, line);
+    size_t len = 0;
+    bool json = atomic_load(&in_json), filed = atomic_load(&in_file);
+    if (json || filed) len = log_line_json(l, line);
+    if (filed) file_put(line, len);
+    if (!json) len = log_line_text(l, line);
     ssize_t written = write(STDERR_FILENO, line, len);
     (void)written; /* there is nowhere to report it */
 }
 
 static void write_line(enum log_level level, const char *area, const struct log_field *fields, size_t n, const char *message) {
     int saved_errno = errno;
-    char time[48], process[sizeof(process_name)], node[sizeof(node_name)], trace[33], span[17];
-    put_time(time, sizeof(time));
+    char process[sizeof(process_name)], node[sizeof(node_name)], trace[33], span[17];
     put_trace(request.trace, trace, span);
     pthread_mutex_lock(&name_lock);
     memcpy(process, process_name, sizeof(process));
     memcpy(node, node_name, sizeof(node));
     pthread_mutex_unlock(&name_lock);
-    emit(&(struct log_line){.time = time,
+    emit(&(struct log_line){.time = put_time(),
                             .level = level_names[level],
                             .node = node,
                             .process = process,

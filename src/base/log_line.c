@@ -39,8 +39,7 @@ static size_t plain_bytes(const char *text, size_t len, bool quoted) {
     return n;
 }
 
-static void put_clean(struct out *o, const char *text, bool quoted) {
-    size_t len = strlen(text);
+static void put_bytes(struct out *o, const char *text, size_t len, bool quoted) {
     while (len > 0) {
         size_t before = o->len, room = o->max - o->len, n = plain_bytes(text, len < room ? len : room, quoted);
         if (n > 0) put(o, text, n);
@@ -51,18 +50,31 @@ static void put_clean(struct out *o, const char *text, bool quoted) {
     }
 }
 
+static void put_clean(struct out *o, const char *text, bool quoted) { put_bytes(o, text, strlen(text), quoted); }
+
+/* At most so many bytes. */
+static void put_some(struct out *o, const char *text, size_t most) { put_bytes(o, text, strnlen(text, most), false); }
+
 static void put_number(struct out *o, int64_t number) {
-    char text[24];
-    snprintf(text, sizeof(text), "%lld", (long long)number);
-    put_text(o, text);
+    char text[24], *at = text + sizeof(text);
+    uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (number < 0) *--at = '-';
+    put(o, at, (size_t)(text + sizeof(text) - at));
 }
 
 /* ---- text ---- */
 
 static void put_head(struct out *o, const struct log_line *l) {
-    char head[80];
-    snprintf(head, sizeof(head), "%.10s %.12s %-5s ", l->time, strlen(l->time) > 11 ? l->time + 11 : "", l->level);
-    put_clean(o, head, false);
+    enum { DATE = 10, TIME = 12, LEVEL = 5 }; /* how long they are, without the letter between the first two */
+    size_t len = strlen(l->time), level = strlen(l->level);
+    put_some(o, l->time, DATE);
+    put_text(o, " ");
+    if (len > DATE + 1) put_some(o, l->time + DATE + 1, TIME);
+    put_text(o, " ");
+    put_some(o, l->level, level);
+    put_text(o, &"      "[level < LEVEL ? level : LEVEL]);
     put_clean(o, l->process, false);
     if (l->process[0] != '\0') put_text(o, " ");
     put_clean(o, l->area, false);

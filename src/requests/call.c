@@ -670,7 +670,7 @@ static void answer_init(struct call *call) {
 }
 
 void call_start(struct gateway *g, struct http_exchange *x, const struct api *api) {
-    struct call *call = MEM_NEW(struct call);
+    struct call *call = mem_alloc(sizeof(*call));
     clock_us now = io_loop_now(g->loop);
     *call = (struct call){.gateway = g,
                           .next = g->requests->calls,

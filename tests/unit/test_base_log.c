@@ -107,12 +107,13 @@ static void a_message_is_one_line(void **state) {
 
 static void write_in_json(void) {
     const struct log_request r = {.id = "client-7", .trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"};
-    const struct log_field fields[] = {{.name = "model", .text = "a \"b\""}, {.name = "tokens", .number = -12}};
+    const struct log_field fields[] = {
+        {.name = "model", .text = "a \"b\""}, {.name = "tokens", .number = -12}, {.name = "least", .number = INT64_MIN}};
     struct log_request before = log_enter(&r);
     log_set_json(true);
-    log_write_fields(LOG_INFO, "gateway", fields, 2, "over \\ \"\xff\xc3\n");
+    log_write_fields(LOG_INFO, "gateway", fields, 3, "over \\ \"\xff\xc3\n");
     log_set_json(false);
-    log_write_fields(LOG_INFO, "gateway", fields, 2, "over");
+    log_write_fields(LOG_INFO, "gateway", fields, 3, "over");
     log_leave(&before);
     log_info("gateway", "free");
 }
@@ -139,13 +140,16 @@ static void lines_name_their_request(void **state) {
     assert_string_equal(l.trace, "0af7651916cd43dd8448eb211c80319c");
     assert_string_equal(l.span, "b7ad6b7169203331");
     assert_string_equal(l.message, "over \\ \"?? ");
-    assert_int_equal(l.n_fields, 2);
+    assert_int_equal(l.n_fields, 3);
     assert_string_equal(fields[0].text, "a \"b\"");
     assert_int_equal(fields[1].number, -12);
+    assert_true(fields[2].number == INT64_MIN);
     char text[LOG_LINE_TEXT + 1];
     log_line_text(&l, text);
-    assert_string_equal(text + 23, " info  stage 2 gateway: over \\ \"??  model=\"a \\\"b\\\"\" tokens=-12 (request client-7)\n");
-    assert_non_null(strstr(got, " gateway: over model=\"a \\\"b\\\"\" tokens=-12 (request client-7)\n"));
+    assert_string_equal(
+        text + 23,
+        " info  stage 2 gateway: over \\ \"??  model=\"a \\\"b\\\"\" tokens=-12 least=-9223372036854775808 (request client-7)\n");
+    assert_non_null(strstr(got, " gateway: over model=\"a \\\"b\\\"\" tokens=-12 least=-9223372036854775808 (request client-7)\n"));
     assert_non_null(strstr(got, " gateway: free\n"));
     yyjson_doc_free(doc);
     log_set_node("");
