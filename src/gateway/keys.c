@@ -129,10 +129,9 @@ static const struct ledger_key *find_made(const struct gateway_keys *k, const ch
     return NULL;
 }
 
-/* The permissions of this key; 0: it is unknown. Always compares all keys that were set. */
-static uint32_t allowed(const struct gateway_keys *k, const char *given) {
+/* The permissions of this key, which may be one that was made; 0: it is unknown. Always compares all keys that were set. */
+static uint32_t allowed(const struct gateway_keys *k, const char *given, const struct ledger_key *made) {
     uint32_t may = 0;
-    const struct ledger_key *made = find_made(k, given);
     for (size_t i = 0; i < k->n; i++) may |= same_secret(k->keys[i].secret, given) ? k->keys[i].may : 0;
     if (made != NULL) may |= GATEWAY_MAY_ASK | ((made->may & LEDGER_MAY(ADMIN)) != 0 ? GATEWAY_MAY_ADMIN : 0);
     return may;
@@ -177,6 +176,7 @@ static bool is_owner(const struct gateway_keys *k, const char *owner) {
 }
 
 const struct ledger_key *gateway_keys_made_of(const struct gateway_keys *k, const struct http_request *r) {
+    if (k->n_made == 0) return NULL;
     if (r->behalf != NULL) return made_of_owner(k, r->behalf);
     const char *given = gateway_keys_given(r);
     return given != NULL ? find_made(k, given) : NULL;
@@ -209,7 +209,7 @@ static err_code check_key(const struct gateway_keys *k, const struct http_reques
     }
     const struct ledger_key *made = find_made(k, given);
     if (made != NULL && ledger_key_expired(made, clock_wall_s())) return err_set(e, ERR_AUTH, "the API key \"%s\" has expired", made->name);
-    uint32_t has = allowed(k, given);
+    uint32_t has = allowed(k, given, made);
     if (has == 0) return err_set(e, ERR_AUTH, "the API key is not known here");
     if ((has & may) == may) return ERR_OK;
     err_set(e, ERR_FORBIDDEN, "this API key may ask models, and is not marked \"admin\": %s \"%.120s\" is refused", r->method, r->path);
