@@ -2,12 +2,15 @@
  * See account.h. */
 #include "ledger/account.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/calendar.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "base/calendar.h"
+#include "base/str.h"
 
 enum unit { REQUESTS, TOKENS, MONEY, UNITS };
 enum window { MINUTE, DAY, MONTH };
@@ -120,6 +123,15 @@ static void add(struct account *one, int64_t now, const struct account_amount *t
 
 /* ---- claims ---- */
 
+/* In words for people: millionths of money as a fraction without zeros at its end. */
+static void amount(enum unit unit, int64_t n, char ret[STR_SHORT]) {
+    enum { MILLION = 1000000 };
+    int len = snprintf(ret, STR_SHORT, "%" PRId64, unit == MONEY ? n / MILLION : n);
+    if (unit != MONEY || n % MILLION == 0) return;
+    len += snprintf(ret + len, STR_SHORT - (size_t)len, ".%06d", (int)(n % MILLION));
+    while (ret[len - 1] == '0') ret[--len] = '\0';
+}
+
 err_code account_claim(struct account_book *a, int64_t now, const struct ledger_key *key, const struct account_amount *most,
                        struct account_claim *ret, int64_t *ret_retry_s, struct err *e) {
     struct account *one = open_account(a, now, key->id);
@@ -130,9 +142,12 @@ err_code account_claim(struct account_book *a, int64_t now, const struct ledger_
         if (key->quota[q] == 0 || used + one->claimed[unit] < key->quota[q]) continue;
         /* Requests that run may take less than they have claimed, so there may be room soon. */
         *ret_retry_s = used < key->quota[q] ? 1 : seconds_left(one, now, quotas[q].window, unit);
-        double scale = unit == MONEY ? 1e6 : 1;
-        return err_set(e, ERR_QUOTA, "the key \"%s\" may use %.10g %s; %.10g are used, and %.10g more are claimed by requests that run",
-                       key->name, (double)key->quota[q] / scale, quotas[q].words, (double)used / scale, (double)one->claimed[unit] / scale);
+        char most_of[STR_SHORT], now_used[STR_SHORT], claimed[STR_SHORT];
+        amount(unit, key->quota[q], most_of);
+        amount(unit, used, now_used);
+        amount(unit, one->claimed[unit], claimed);
+        return err_set(e, ERR_QUOTA, "the key \"%s\" may use %s %s; %s are used, and %s more are claimed by requests that run", key->name,
+                       most_of, quotas[q].words, now_used, claimed);
     }
     memcpy(ret->key, key->id, sizeof(ret->key));
     ret->amount = *most;

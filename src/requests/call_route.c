@@ -3,6 +3,7 @@
  * Of the targets that may be asked, the first one that is ready is taken; if none is, the first one that can be loaded. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/parse.h"
 #include "base/mem.h"
@@ -52,6 +53,14 @@ static err_code read_on_absent(const char *text, struct call_route *r, struct er
     return err_set(e, ERR_INVALID, "header x-caravan-on-absent: expected \"wait\" or \"refuse\", got \"%.40s\"", text);
 }
 
+/* What it says is heeded where the cache is asked (cache/wish.h). */
+static err_code check_cache(const char *text, struct call_route *r, struct err *e) {
+    (void)r;
+    if (strcasecmp(text, "any") == 0) return ERR_OK;
+    return err_set(e, ERR_INVALID, "header x-caravan-cache: expected \"any\", got \"%.40s\"; Cache-Control: no-store or no-cache forbid the cache",
+                   text);
+}
+
 /* A key made by `caravan keys` has a priority, to which that of the alias is added. Its clients may ask for less, and not for more; and it
  * may be one that never goes to the cloud. */
 static void heed_key(struct call *call) {
@@ -70,7 +79,8 @@ err_code call_route_headers(struct call *call, struct err *e) {
     } headers[] = {{"x-caravan-priority", read_priority},
                    {"x-caravan-session", read_session},
                    {"x-caravan-cloud", read_cloud},
-                   {"x-caravan-on-absent", read_on_absent}};
+                   {"x-caravan-on-absent", read_on_absent},
+                   {"x-caravan-cache", check_cache}};
     err_code code = ERR_OK;
     for (size_t i = 0; i < ARRAY_LEN(headers) && code == ERR_OK; i++) {
         const char *text = http_request_header(http_request(call->x), headers[i].name);

@@ -75,6 +75,25 @@ static uint64_t random_next(uint64_t *state) {
 }
 
 /* However many requests run at once, the quota is passed by one of them at most. */
+/* Money in whole units, as `caravan keys` takes it. */
+static void refusals_say_the_amounts(void **state) {
+    (void)state;
+    struct account_book *a = account_book_open();
+    struct ledger_key k = key_with(LEDGER_MONEY_MONTH, 12000300);
+    struct account_claim claim = {0};
+    const struct account_amount cheap = {.requests = 1, .money = 38}, dear = {.requests = 1, .money = 1000000000000};
+    int64_t retry = 0;
+    struct err e;
+    assert_int_equal(take(a, NOON, &k, 0, cheap.money, &retry), ERR_OK);
+    assert_int_equal(account_claim(a, NOON, &k, &dear, &claim, &retry, &e), ERR_OK);
+    struct account_claim second = {0};
+    assert_int_equal(account_claim(a, NOON, &k, &cheap, &second, &retry, &e), ERR_QUOTA);
+    assert_string_equal(e.text, "the key \"office\" may use 12.0003 of money a month; 0.000038 are used, and 1000000 more are claimed by requests "
+                                "that run");
+    account_settle(a, NOON, &claim, &dear);
+    account_book_close(a);
+}
+
 static void requests_that_run_are_counted(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 200; seed++) {
@@ -163,6 +182,7 @@ int main(void) {
         cmocka_unit_test(a_minute_slides),
         cmocka_unit_test(days_and_months_end),
         cmocka_unit_test(requests_that_run_are_counted),
+        cmocka_unit_test(refusals_say_the_amounts),
         cmocka_unit_test(claims_that_were_too_large_leave_room),
         cmocka_unit_test(what_was_used_before_counts),
         cmocka_unit_test(counts_are_added_up),

@@ -155,7 +155,7 @@ static void keys_have_their_priority(void **state) {
 static void headers_are_checked(void **state) {
     (void)state;
     static const char *const wrong[] = {"x-caravan-priority: high\r\n", "x-caravan-priority: 101\r\n", "x-caravan-cloud: no\r\n",
-                                        "x-caravan-on-absent: fail\r\n"};
+                                        "x-caravan-on-absent: fail\r\n", "x-caravan-cache: never\r\n"};
     struct clients c = open_clients(1, 8);
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         char name[40];
