@@ -7,7 +7,7 @@
 #include "sched/sched_priv.h"
 
 enum { REVIEW_FRAMES = 8, TRIAL_FRAMES = 2, EXACT_MOST = 3, GUESSES_SHARE = 4 };
-/* Guesses of the model's own layers that are wanted with a request's first token, if they paid in the request that asked for some last. */
+/* Guesses of the model's own layers that are wanted with a request's first token, if they paid when they were weighed last. */
 enum { FIRST_GUESSES = 4 };
 /* A frame has at most so many tokens of prompts that are scored: the tail has a row of logits in memory for each. */
 enum { SCORED_MOST = 64 };
@@ -91,7 +91,6 @@ static void put_guesses(struct sched *s, struct filling *f, struct sched_req *r,
     uint32_t n = sched_spec_choose(&r->spec, &s->time, &s->config.drafter, r->slot, &load, &expected);
     for (uint32_t i = 0; i < n; i++) put_guess(s, f, r, r->spec.guesses[i]);
     for (size_t i = f->n - 1 - n; i < f->n; i++) s->tokens[i].n_guess = (uint8_t)r->spec.n_ask;
-    s->own_pays = r->spec.kinds[SCHED_GUESS_MTP].on;
     f->expected += expected;
     f->flight->leads = r->spec.n_frames > 1;
     s->led = r->slot;
@@ -161,7 +160,7 @@ static uint64_t left_of(const struct sched_req *r) { return r->n_input - r->n_se
 
 static uint8_t first_guesses(const struct sched *s, const struct sched_req *r) {
     const struct sched_config *c = &s->config;
-    if (c->n_draft == 0 || r->max_completion < 2 || (!s->own_pays && !c->draft_always)) return 0;
+    if (c->n_draft == 0 || r->max_completion < 2 || (!s->lessons.kinds[SCHED_GUESS_MTP].on && !c->draft_always)) return 0;
     return (uint8_t)min_u32(min_u32(c->n_guess, c->n_draft), c->exact ? SCHED_SPEC_EXACT : FIRST_GUESSES);
 }
 

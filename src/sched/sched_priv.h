@@ -143,7 +143,7 @@ struct sched {
     const float **rows;                 /* [n_batch]: of tokens that stand for rows */
     bool frame_rows;                    /* the frame that is being made has some */
     struct sched_time time;
-    bool own_pays;                      /* guesses of the model's own layers did, in the sequence that was weighed last */
+    struct sched_spec_lessons lessons;
     float own_us;                       /* running mean: microseconds that a guess of the model's own layers takes in the tail */
     uint32_t groups, groups_decoding; /* number of groups of decoding sequences; number of decoding sequences at that decision */
     uint64_t groups_frame, groups_review; /* n_frames at that decision; number of frames after which to decide again */

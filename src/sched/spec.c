@@ -6,8 +6,8 @@
 
 #include "sched/ngram.h"
 
-/* How much of the old counts is kept at each try, so that recent guesses weigh most. */
-static const float KIND_KEEP = 0.95f;
+/* How much of the old counts is kept at each try, so that recent guesses weigh most: in a sequence, and over all of them. */
+static const float KIND_KEEP = 0.95f, LESSON_KEEP = 0.98f;
 /* Speculation of a kind starts when it promises this many times the tokens per second, and stops below the second figure. */
 static const float GAIN_ON = 1.1f, GAIN_OFF = 1.0f;
 /* Guesses of the model's own layers cost the tail's time before they are seen, so they have to promise more to begin with. */
@@ -19,16 +19,21 @@ static const float LATE = 0.2f;
 static const float CHANCE_LEAST = 0.25f, CHANCE_MOST = 0.98f;
 /* Frames follow only while at least this share of the guesses comes true: where stages share cores, wasted work slows them down. */
 static const float FOLLOW_LEAST = 0.6f;
-/* If only the measured cost speaks against sending guesses, a few are sent this rarely, to measure again. */
-enum { PROBE_EVERY = 64, PROBE_MOST = 2, PROBE_FOLLOW = 8 };
-/* The assumed hits and tries of each kind before the first guess. */
-static const float PRIOR_TRIED = 2.0f, PRIOR_HIT[SCHED_GUESS_KINDS] = {0.8f, 1.2f, 1.6f, 1.4f, 1.4f};
+/* If only the measured cost speaks against sending guesses, a few are sent this rarely, to measure again; more rarely after each try in
+ * vain. Where guesses gain little, a token goes without them as rarely, for the same reason. */
+enum { PROBE_EVERY = 64, PROBE_DOUBLES = 4, PROBE_MOST = 2, PROBE_FOLLOW = 8 };
+static const float GAIN_LITTLE = 1.5f;
+/* The assumed hits and tries of each kind before the model's first guess. A sequence begins with as many tries, and the model's share of
+ * hits, but at least LESSON_LEAST: wrong guesses in one text say little of another, and some are never checked unless they are sent. */
+static const float PRIOR_TRIED = 2.0f, PRIOR_HIT[SCHED_GUESS_KINDS] = {0.8f, 1.2f, 1.6f, 1.4f, 1.4f}, LESSON_LEAST = 0.25f;
 enum { MIDDLE_MATCH = 4, LONG_MATCH = 8 };
 
 /* ---- the text ---- */
 
-void sched_spec_start(struct sched_spec *sp, uint32_t n) {
+void sched_spec_start(struct sched_spec *sp, uint32_t n, struct sched_spec_lessons *lessons) {
     memset(sp, 0, sizeof(*sp));
+    sp->lessons = lessons;
+    for (int i = 0; i < SCHED_GUESS_KINDS; i++) sp->kinds[i].on = lessons->kinds[i].on;
     sp->unsent = -1;
     sp->text = sched_ngram_create(n);
 }
@@ -38,17 +43,21 @@ void sched_spec_done(struct sched_spec *sp) {
     sp->text = NULL;
 }
 
-static void count(struct sched_spec_kind *k, bool hit) {
+static void count(struct sched_spec *sp, enum sched_guess kind, bool hit) {
+    struct sched_spec_kind *k = &sp->kinds[kind];
+    struct sched_spec_lesson *l = &sp->lessons->kinds[kind];
     k->tried = k->tried * KIND_KEEP + 1;
     k->hit = k->hit * KIND_KEEP + hit;
+    l->tried = l->tried * LESSON_KEEP + 1;
+    l->hit = l->hit * LESSON_KEEP + hit;
 }
 
 void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled) {
-    if (sampled && sp->unsent >= 0) count(&sp->kinds[SCHED_GUESS_MTP], sp->unsent == token);
+    if (sampled && sp->unsent >= 0) count(sp, SCHED_GUESS_MTP, sp->unsent == token);
     sp->unsent = -1;
     if (sampled && sp->at < sp->n_guesses) {
         bool hit = sp->guesses[sp->at] == token;
-        count(&sp->kinds[sp->kind], hit);
+        count(sp, sp->kind, hit);
         sp->at = hit ? sp->at + 1 : sp->n_guesses;
         sp->n_frames = hit ? sp->n_frames : 0;
     }
@@ -70,7 +79,10 @@ void sched_spec_offer(struct sched_spec *sp, const struct engine_guess *guesses,
 
 static float acceptance(const struct sched_spec *sp, enum sched_guess kind) {
     const struct sched_spec_kind *k = &sp->kinds[kind];
-    return (k->hit + PRIOR_HIT[kind]) / (k->tried + PRIOR_TRIED);
+    const struct sched_spec_lesson *l = &sp->lessons->kinds[kind];
+    float known = (l->hit + PRIOR_HIT[kind]) / (l->tried + PRIOR_TRIED);
+    known = known > LESSON_LEAST ? known : LESSON_LEAST;
+    return (k->hit + known * PRIOR_TRIED) / (k->tried + PRIOR_TRIED);
 }
 
 /* How many guesses go with the token, and how many frames are under way. */
@@ -122,19 +134,40 @@ static struct choice best_number(const struct sched_time *t, const struct sched_
     return best;
 }
 
+/* Guesses that might pay are to be tried. Each try in vain doubles the wait for the next one. */
+static bool is_probed(struct sched_spec_lesson *l) {
+    uint32_t doubles = l->n_probes < PROBE_DOUBLES ? l->n_probes : PROBE_DOUBLES;
+    if (++l->passed_over < (uint32_t)PROBE_EVERY << doubles) return false;
+    l->n_probes++;
+    return true;
+}
+
+/* Guesses that gain little are left out now and then: else nothing would show any more that a token alone has become cheaper. */
+static bool is_left_out(struct sched_spec_lesson *l, float gain) {
+    l->n_sent = gain < GAIN_LITTLE ? l->n_sent + 1 : 0;
+    if (l->n_sent < PROBE_EVERY) return false;
+    l->n_sent = 0;
+    return true;
+}
+
 /* The choice for this kind by its hits so far: with hysteresis, and with a rare small try of a kind that might pay again. */
 static struct choice weigh(struct sched_spec *sp, const struct sched_time *t, const struct sched_spec_load *load, enum sched_guess kind,
                            float guess_us) {
     struct sched_spec_kind *k = &sp->kinds[kind];
+    struct sched_spec_lesson *l = &sp->lessons->kinds[kind];
     float p = acceptance(sp, kind);
     struct choice none = {.frames = 1, .expected = 1};
     if (load->most == 0) return none;
     struct choice best = best_number(t, load, load->most, p, guess_us);
     k->on = best.gain > (k->on ? GAIN_OFF : kind == SCHED_GUESS_MTP ? GAIN_ON_OWN : GAIN_ON);
-    if (k->on) return best;
+    l->on = k->on;
+    if (k->on) {
+        l->n_probes = 0;
+        return is_left_out(l, best.gain) ? none : best;
+    }
     bool might = 1 + p > GAIN_ON; /* it would pay if more positions cost nothing */
-    if (might && ++k->passed_over >= PROBE_EVERY) {
-        bool follow = load->frames > 1 && p >= FOLLOW_LEAST && k->n_probes++ % 2 == 0; /* tries more guesses and more frames in turn */
+    if (might && is_probed(l)) {
+        bool follow = load->frames > 1 && p >= FOLLOW_LEAST && l->n_probes % 2 != 0; /* tries more guesses and more frames in turn */
         uint32_t n = load->most < PROBE_MOST ? load->most : PROBE_MOST;
         return (struct choice){.n = follow ? 0 : n, .frames = follow ? 2 : 1, .expected = follow ? 1 : 1 + p, .probes = true};
     }
@@ -232,7 +265,7 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
     sp->n_each = choice.n + 1;
     sp->always = load->always;
     sp->probes = choice.probes;
-    if (sends(&choice)) sp->kinds[sp->kind].passed_over = 0;
+    if (sends(&choice)) sp->lessons->kinds[sp->kind].passed_over = 0;
     sp->n_sent += choice.n;
     if (sp->kind == SCHED_GUESS_MTP) sp->n_own_sent += choice.n;
     *ret_expected = choice.expected;

@@ -12,8 +12,8 @@
  * sampled token, for the sequence's next frame.
  *
  * Two measurements decide how many guesses are sent: how often guesses of this kind came true in this sequence (guesses that are not sent
- * are checked, too, at no cost), and how long the stages take for one more position. Sans-I/O; it changes only the values that it is given.
- * Owner: the scheduler. */
+ * are checked, too, at no cost), and how long the stages take for one more position. A sequence begins with what those before it have taught
+ * about the model. Sans-I/O; it changes only the values that it is given. Owner: the scheduler. */
 #ifndef CARAVAN_SCHED_SPEC_H
 #define CARAVAN_SCHED_SPEC_H
 
@@ -48,14 +48,24 @@ enum sched_guess {
     SCHED_GUESS_MTP,
     SCHED_GUESS_KINDS
 };
+/* What the model's sequences have taught; one for all of them. All zeros: nothing yet. */
+struct sched_spec_lessons {
+    struct sched_spec_lesson {
+        float tried, hit;                /* decaying counts */
+        bool on;                         /* such guesses paid when they were weighed last */
+        uint32_t passed_over;            /* guesses that were not sent, since the last that was sent */
+        uint32_t n_probes;               /* tries of guesses that might pay, one after another in vain */
+        uint32_t n_sent;                 /* frames with guesses that gain little, since the last without */
+    } kinds[SCHED_GUESS_KINDS];
+};
+
 struct sched_ngram;
 struct sched_spec {
     struct sched_ngram *text;            /* NULL: no speculation here */
+    struct sched_spec_lessons *lessons;  /* borrowed */
     struct sched_spec_kind {
         float tried, hit;                /* decaying counts */
         bool on;
-        uint32_t passed_over;            /* guesses that were not sent, since the last that was sent */
-        uint32_t n_probes;               /* tries of guesses that might pay */
     } kinds[SCHED_GUESS_KINDS];
     int32_t guesses[SCHED_SPEC_MOST];    /* the last ones, sent or not */
     uint32_t n_guesses, at;              /* guesses[at] is for the next token; at == n_guesses: none is */
@@ -70,7 +80,7 @@ struct sched_spec {
     uint32_t n_own_sent, n_own_accepted; /* of these, guesses of the model's own layers */
 };
 /* n: tokens that the sequence may have in all. */
-void sched_spec_start(struct sched_spec *sp, uint32_t n);
+void sched_spec_start(struct sched_spec *sp, uint32_t n, struct sched_spec_lessons *lessons);
 void sched_spec_done(struct sched_spec *sp);
 /* Adds a token of the text. sampled: a generated token, which is compared with the guess for it; else it is the prompt's. */
 void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled);

@@ -33,16 +33,24 @@ static void blend(float *mean, float value) {
     *mean += ((value < most ? value : most) - *mean) * NEW_SHARE;
 }
 
+/* A new time of a stage for one size. */
+static void learn(struct sched_time_table *t, uint32_t at, uint32_t stage, float value) {
+    float before = t->us[at][stage], *us = &t->us[at][stage];
+    blend(us, value);
+    for (uint32_t i = 0; i < SCHED_TIME_SIZES && before > 0; i++)
+        if (i != at) t->us[i][stage] *= *us / before;
+}
+
 void sched_time_learn(struct sched_time *t, enum sched_time_kind kind, uint32_t n, const struct wire_trace *traces, uint32_t hop_us) {
     struct sched_time_table *table = &t->kinds[kind];
     uint32_t at = size_index(n);
     bool first = table->n[at] == 0;
     float hops = (float)hop_us;
     for (uint32_t i = 0; i < t->n_stage; i++) {
-        float *us = &table->us[at][traces[i].stage], value = (float)traces[i].compute_us;
+        float value = (float)traces[i].compute_us;
         hops += (float)traces[i].hop_us;
-        if (first) *us = value;
-        else blend(us, value);
+        if (first) table->us[at][traces[i].stage] = value;
+        else learn(table, at, traces[i].stage, value);
     }
     bool any = t->kinds[SCHED_TIME_DECODE].n_known + t->kinds[SCHED_TIME_PROMPT].n_known > 0;
     t->hops_us = !any || hops < t->hops_us ? hops : t->hops_us + (hops - t->hops_us) * HOPS_RISE;

@@ -115,7 +115,7 @@ static void note_token(struct sched *s, struct sched_req *r, int32_t token) {
     if (s->config.n_draft == 0) return;
     const struct request *q = &r->request;
     if (r->spec.text == NULL) {
-        sched_spec_start(&r->spec, r->kv);
+        sched_spec_start(&r->spec, r->kv, &s->lessons);
         for (size_t i = 0; i < q->n_tokens; i++)
             if (q->tokens[i] >= 0) sched_spec_push(&r->spec, q->tokens[i], false); /* rows of pictures are no text */
         for (size_t i = 0; i < q->n_generated; i++) sched_spec_push(&r->spec, q->generated[i], false);

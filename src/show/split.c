@@ -131,10 +131,12 @@ err_code split_ring(const struct options *o, const struct split *s, bool whole, 
     struct model_adapter adapters[MODEL_MAX_ADAPTERS];
     c.adapters = adapters;
     cli_stage_options(o, &c.options);
-    c.options.n_draft = 0;
+    c.options.n_draft = s->n_guess;
+    c.options.draft_always = true;
     c.options.prefix_cache = false;
     err_code code = cli_load(o, &c.load, e);
     if (n_ctx) c.load.n_ctx = n_ctx;
+    c.load.mtp = s->n_guess > 0;
     snprintf(c.load.architecture, sizeof(c.load.architecture), "%s", s->quirk);
     c.load.n_outputs = engine_load_batch(&c.load); /* the logits of every token are compared or counted */
     if (c.load.n_threads == 0) c.load.n_threads = cli_share_of_cores(s->n_stage); /* the whole model gets the same number */

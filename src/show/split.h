@@ -16,6 +16,7 @@ struct split {
     uint32_t bounds[SPLIT_MAX_STAGES + 1];
     uint32_t n_stage;
     char quirk[MODEL_MAX_ROW]; /* --probe: the architecture's row; "": that of tables/quirks.def */
+    uint32_t n_guess;            /* guesses of the model's own layers that travel with each token that the ring writes; 0: none */
 };
 err_code split_open(const struct options *o, const char *path, struct split *ret, struct err *e);
 void split_done(struct split *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `caravan verify`: runs the whole model in one stage process and the cut one in several, over real ring links, on the same batches (a
- * prompt in chunks, then tokens one by one, as the whole model would greedily choose them), and compares every logit. Exit status: 0
- * identical, 2 close (all first choices equal, largest difference under 1e-2), 1 differs or fails, 3 runs whole only. */
+ * prompt in chunks, then tokens one by one, as the whole model would greedily choose them), and compares every logit. Where the model
+ * guesses with its own layers, the slices also write the text, and have to make the same guesses. Exit status: 0 identical, 2 close (all first choices equal, largest difference under 1e-2), 1 differs or fails, 3 runs whole only. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +16,23 @@
 
 enum { PROMPT = 48 /* tokens, if --prompt-tokens says nothing */ };
 enum { CHUNK = 16 }; /* prompt tokens in a batch: a multiple of 4, so that every chunk is of one class (docs/ARCHITECTURE.md, "Prefixes") */
+enum { GUESSES = 2 }; /* with a token: such batches have three tokens, one class with a single one */
 #define CLOSE_LIMIT 1e-2
+
+/* What a ring has written after the prompt, and the guesses of the model's own layers that travelled meanwhile. */
+struct written {
+    int32_t *tokens;
+    uint32_t n, most;
+    uint32_t n_guessed, n_right;
+    struct bar *bar;
+};
 
 enum verdict { IDENTICAL = 0, DIFFERS = 1, CLOSE = 2, WHOLE_ONLY = 3 };
 
 struct verify {
     uint32_t n_prompt, n_decode, n_vocab;
     int32_t *tokens; /* the prompt, then the tokens that the whole model chose */
+    struct written whole, split; /* split: only if the model guesses */
     uint32_t n_tokens;
     FILE *rows; /* the whole model's logits, row after row */
     float *row; /* one of them */
@@ -60,13 +70,17 @@ static uint32_t argmax(const float *row, uint32_t n) {
 /* ---- the whole model ---- */
 
 static void on_generated(void *user, const struct request_event *ev) {
-    struct verify *v = user;
-    if (ev->kind == REQUEST_TOKEN && v->n_tokens < v->n_prompt + v->n_decode) v->tokens[v->n_tokens++] = ev->token;
-    bar_show(&v->bar, v->n_tokens - v->n_prompt, v->n_decode);
+    struct written *w = user;
+    if (ev->kind == REQUEST_TOKEN && w->n < w->most) w->tokens[w->n++] = ev->token;
+    if (ev->kind == REQUEST_DONE) {
+        w->n_guessed = ev->mtp_tokens;
+        w->n_right = ev->mtp_accepted;
+    }
+    bar_show(w->bar, w->n, w->most);
 }
 
-/* Has the whole model continue the prompt greedily. The decode batches are made of these tokens. */
-static err_code verify_generate(struct verify *v, struct private_ring *whole, struct err *e) {
+/* Continues the prompt greedily. The decode batches are made of the tokens that the whole model writes. */
+static err_code verify_generate(struct verify *v, struct private_ring *ring, int32_t *tokens, struct written *ret, struct err *e) {
     struct request r;
     request_init(&r);
     r.tokens = mem_calloc(v->n_prompt, sizeof(*r.tokens));
@@ -75,9 +89,8 @@ static err_code verify_generate(struct verify *v, struct private_ring *whole, st
     r.max_tokens = (int32_t)v->n_decode;
     r.ignore_eos = true;
     r.sampling.temperature = 0;
-    v->n_tokens = v->n_prompt;
-    verify_step(v, "the whole model writes", "tokens");
-    err_code code = private_ring_run(whole, &r, 1, on_generated, v, e);
+    *ret = (struct written){.tokens = tokens, .most = v->n_decode, .bar = &v->bar};
+    err_code code = private_ring_run(ring, &r, 1, on_generated, ret, e);
     request_done(&r);
     return code;
 }
@@ -125,7 +138,9 @@ static err_code verify_whole(struct verify *v, const struct options *o, const st
     v->row = mem_calloc(v->n_vocab, sizeof(*v->row));
     int64_t seed = option_int(o, OPT_SEED);
     for (uint32_t i = 0; i < v->n_prompt; i++) v->tokens[i] = prompt_token(seed < 0 ? 0 : (uint64_t)seed, i, v->n_vocab);
-    code = verify_generate(v, ring, e);
+    verify_step(v, "the whole model writes", "tokens");
+    code = verify_generate(v, ring, v->tokens + v->n_prompt, &v->whole, e);
+    v->n_tokens = v->n_prompt + v->whole.n;
     verify_step(v, "the whole model", "positions");
     if (code == ERR_OK) code = verify_eval(v, ring, on_whole_row, &v->whole_us, e);
     private_ring_stop(ring);
@@ -165,12 +180,19 @@ static void on_split_row(void *user, const struct request_logits *l) {
     free(split);
 }
 
+/* The same guesses give the same text in frames of the same shapes, and as many of them come true. */
+static err_code verify_guesses(struct verify *v, struct private_ring *ring, struct err *e) {
+    verify_step(v, "the slices write", "tokens");
+    return verify_generate(v, ring, mem_calloc(v->n_decode, sizeof(*v->split.tokens)), &v->split, e);
+}
+
 static err_code verify_slices(struct verify *v, const struct options *o, const struct split *s, struct err *e) {
     struct private_ring *ring;
     err_code code = split_ring(o, s, false, v->n_prompt + v->n_decode, &ring, e);
     if (code == ERR_OK) {
         verify_step(v, "the slices", "positions");
         code = verify_eval(v, ring, on_split_row, &v->split_us, e);
+        if (code == ERR_OK && s->n_guess > 0) code = verify_guesses(v, ring, e);
         private_ring_stop(ring);
     }
     if (code != ERR_OK) err_prefix(e, "the model in %u slices", s->n_stage);
@@ -179,9 +201,16 @@ static err_code verify_slices(struct verify *v, const struct options *o, const s
 
 /* ---- the verdict ---- */
 
+static bool same_guesses(const struct verify *v) {
+    const struct written *a = &v->whole, *b = &v->split;
+    if (b->tokens == NULL) return true;
+    return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof(*a->tokens)) == 0 && a->n_guessed == b->n_guessed &&
+           a->n_right == b->n_right;
+}
+
 static enum verdict verify_verdict(const struct verify *v) {
     if (v->n_rows != v->n_tokens || v->n_rows == 0) return DIFFERS;
-    if (v->n_same_bits == v->n_rows) return IDENTICAL;
+    if (v->n_same_bits == v->n_rows) return same_guesses(v) ? IDENTICAL : DIFFERS;
     return v->n_same_top == v->n_rows && v->max_diff < CLOSE_LIMIT ? CLOSE : DIFFERS;
 }
 
@@ -209,6 +238,12 @@ static void print_json(const char *path, const struct split *s, const struct ver
         yyjson_mut_obj_add_uint(doc, root, "same_first_choice", v->n_same_top);
         yyjson_mut_obj_add_real(doc, root, "largest_difference", isfinite(v->max_diff) ? v->max_diff : 1e308);
         yyjson_mut_obj_add_real(doc, root, "rms_difference", isfinite(v->sum_square) ? sqrt(v->sum_square / (double)v->n_values) : 1e308);
+        if (s->n_guess > 0) {
+            yyjson_mut_obj_add_uint(doc, root, "whole_guesses", v->whole.n_guessed);
+            yyjson_mut_obj_add_uint(doc, root, "whole_guesses_right", v->whole.n_right);
+            yyjson_mut_obj_add_uint(doc, root, "split_guesses", v->split.n_guessed);
+            yyjson_mut_obj_add_uint(doc, root, "split_guesses_right", v->split.n_right);
+        }
         yyjson_mut_obj_add_real(doc, root, "whole_ms", (double)v->whole_us / 1000);
         yyjson_mut_obj_add_real(doc, root, "split_ms", (double)v->split_us / 1000);
     }
@@ -233,9 +268,13 @@ static void print_text(const char *path, const struct split *s, const struct ver
     printf("  bit-identical positions %u of %u, largest difference %.3g, root mean square %.3g (logits' own: %.3g), same first choice %u "
            "of %u\n",
            v->n_same_bits, v->n_rows, v->max_diff, rms(v->sum_square, v->n_values), rms(v->sum_own, v->n_values), v->n_same_top, v->n_rows);
+    if (s->n_guess > 0)
+        printf("  guesses of the model's own layer: %u in the whole model, %u of them right; %u in the slices, %u right%s\n",
+               v->whole.n_guessed, v->whole.n_right, v->split.n_guessed, v->split.n_right, same_guesses(v) ? "" : "; they differ");
 }
 
-static err_code verify_run(struct verify *v, const struct options *o, const struct split *s, struct err *e) {
+static err_code verify_run(struct verify *v, const struct options *o, struct split *s, struct err *e) {
+    s->n_guess = model_layout_guesses(s->layout, GUESSES) ? GUESSES : 0;
     v->n_prompt = (uint32_t)option_int(o, OPT_PROMPT_TOKENS);
     if (v->n_prompt == 0) v->n_prompt = PROMPT;
     v->n_decode = (uint32_t)option_int(o, OPT_TOKENS);
@@ -273,6 +312,7 @@ err_code cli_verify(const struct options *o, int *exit_status, struct err *e) {
     if (v.rows) fclose(v.rows);
     free(v.row);
     free(v.tokens);
+    free(v.split.tokens);
     split_done(&s);
     return code;
 }

@@ -34,3 +34,7 @@ expect 64 'did you mean|--stages' "$model" --stage 3
 expect 0 'identical' fours.gguf --split 4,4 --tokens 4
 expect 65 'before layer 3' fours.gguf --split 3,5 --tokens 4
 expect 1 'differs' fours.gguf --split 3,5 --tokens 4 --force
+# guesses of the model's own layer: the slices write the same text with the same guesses
+"$CARAVAN_BUILD/bin/make-mtp" --model "$model" --layer "$CARAVAN_SOURCE/tests/data/demo-mtp.gguf" --out guesses.gguf
+expect 0 'own layer: ([1-9][0-9]*) in the whole model, ([0-9]+) of them right; \1 in the slices, \2 right$' guesses.gguf --split 3,5 --tokens 40
+expect 0 '"whole_guesses":[1-9].*"split_guesses":[1-9]' guesses.gguf --json --tokens 8

@@ -13,7 +13,7 @@ const SOME = 'deepseek4,talkie,minimax-01'
 const ALL = `${SOME},glm5-next,hy_v4,qwen4exp,cogvlm,bloom,muse-glimmer,maion-coder,minicpm3,gemma4`
 const asked = process.env.CARAVAN_ZOO_TALKS ?? SOME
 const architectures = (asked === 'all' ? ALL : asked).split(',')
-const WINDOWS = ['deepseek4', 'gemma4', 'muse-glimmer', 'maion-coder'] // under --exact nothing is taken over of models with a window (docs/ARCHITECTURE.md, "Marks")
+const WINDOWS = ['deepseek4', 'gemma4', 'muse-glimmer', 'maion-coder'] // under --exact models with a window take nothing over, and guess nothing (docs/ARCHITECTURE.md, "Marks")
 const ANSWER = 24, KILL_AT = 6
 const OPENING = 'The caravan left before dawn, and the one who led it counted the animals: one, two, three, four, five; one, two, three, four, five; one, two, '
 const SAID = ['three, ', '\nAnd then they counted again: one, two, ', '\nAt the well it was: one, two, three, ']
@@ -51,6 +51,12 @@ async function metric(api, name) {
     return [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? ([0-9.e+]+)$`, 'gm'))].reduce((sum, [, n]) => sum + Number(n), 0)
 }
 
+async function guessed(api) {
+    return { guesses: await metric(api, 'caravan_draft_tokens_total'), right: await metric(api, 'caravan_draft_accepted_total') }
+}
+
+const hasWindow = (name) => WINDOWS.some((window) => name.startsWith(window))
+
 const ours = ['--exact', '--ctx', '1024', '--parallel', '2', '--placement', 'even']
 
 // The prompts and answers of all turns, from nodes that keep nothing and guess nothing.
@@ -87,9 +93,9 @@ async function talk(name, model) {
             same(again, answer, `${name}, turn ${i + 1}`)
             taken.push(again.usage.prompt_tokens_details.cached_tokens)
         }
-        const some = !WINDOWS.some((window) => name.startsWith(window))
-        assert.equal(taken[2] > 0, some, `${name}: ${taken} tokens were taken over`) // models with a state have marks where an earlier prompt parted
-        const guesses = await metric(nodes[0].api, 'caravan_draft_tokens_total'), right = await metric(nodes[0].api, 'caravan_draft_accepted_total')
+        assert.equal(taken[2] > 0, !hasWindow(name), `${name}: ${taken} tokens were taken over`) // models with a state have marks where an earlier prompt parted
+        const { guesses, right } = await guessed(nodes[0].api)
+        if (hasWindow(name)) assert.equal(guesses, 0, `${name}: nothing is guessed`)
         // The last turn once more, and a stage is killed in the middle of it: first the tail, then the head.
         for (const node of [nodes[1], nodes[0]]) {
             const stage = await until(`the stage of ${node.name}`, async () => node.stages()[0])
@@ -109,10 +115,32 @@ async function talk(name, model) {
     }
 }
 
+// Without --exact models with a window guess, too. Bits then depend on where its cells are, so logits are compared as `verify` does.
+async function guessInWindow(name, model) {
+    const turns = await freshTalk(model)
+    const nodes = await startCluster(['north', 'south'], { memory: '512M', model, first: [...ours.slice(1), '--speculate', '2'] })
+    try {
+        for (const [i, { prompt, answer }] of turns.entries()) {
+            const again = await complete(nodes[0].api, prompt)
+            assert.equal(again.text, answer.text, `${name}, turn ${i + 1}`)
+            for (const [at, p] of again.logprobs.entries()) assert.ok(Math.abs(p - answer.logprobs[at]) < 0.01, `${name}, turn ${i + 1}, token ${at}: ${p}, ${answer.logprobs[at]}`)
+        }
+        const { guesses, right } = await guessed(nodes[0].api)
+        console.log(`${name} without --exact: ${right} of ${guesses} guesses were right`)
+        assert.ok(guesses > 0)
+    } finally {
+        await stopCluster(nodes)
+    }
+}
+
 for (const architecture of architectures) {
     test(`${architecture}: three turns, with a loss, are those of a fresh start`, { skip: noZoo }, async () => {
         const models = makeZoo(architecture, { context: 2048 })
         assert.ok(models.length > 0, "llama.cpp's test writes no such model")
-        for (const model of models) await talk(model.split('/').at(-1), model)
+        for (const model of models) {
+            const name = model.split('/').at(-1)
+            await talk(name, model)
+            if (hasWindow(name)) await guessInWindow(name, model)
+        }
     })
 }

@@ -90,6 +90,7 @@ static void learn(struct sched_time *time, uint32_t n, uint32_t base, uint32_t e
 struct world {
     struct sched_time time;
     struct sched_drafter drafter;
+    struct sched_spec_lessons lessons;
     struct sched_spec spec;
     struct sched_spec_load load;
     uint32_t n_drafted, draft_us;
@@ -105,13 +106,19 @@ static uint32_t draft_guess(void *user, uint32_t seq, const int32_t *tokens, uin
 
 static uint32_t draft_cost(void *user) { return ((struct world *)user)->draft_us; }
 
+/* Another sequence of the same model. */
+static void world_begin(struct world *w) {
+    sched_spec_done(&w->spec);
+    sched_spec_start(&w->spec, 4000, &w->lessons);
+    sched_spec_push(&w->spec, -1, false);
+}
+
 /* Two stages of 10 ms and `each` us a token, hops of `hop` us. */
 static void world_make(struct world *w, uint32_t each, uint32_t hop) {
     memset(w, 0, sizeof(*w));
     sched_time_init(&w->time, 2);
     for (uint32_t i = 0; i < 30; i++) learn(&w->time, 1 + i % 3, 10000 - each, each, hop);
-    sched_spec_start(&w->spec, 4000);
-    sched_spec_push(&w->spec, -1, false);
+    world_begin(w);
     w->load = (struct sched_spec_load){.groups = 1, .most = 16, .frames = 1};
 }
 
@@ -206,7 +213,7 @@ static void test_hysteresis_and_probes(void **state) {
     k->on = false;
     sched_time_init(&w.time, 2);
     for (uint32_t i = 0; i < 30; i++) learn(&w.time, 1 + i % 3, 500, 9500, 0);
-    k->passed_over = 0;
+    w.lessons.kinds[SCHED_GUESS_LONG].passed_over = 0;
     assert_int_equal(choose(&w), 0); /* a gain of about 5 %: not enough to begin ... */
     k->on = true;
     assert_true(choose(&w) > 0);     /* ... but to go on */
@@ -331,6 +338,69 @@ static void test_own_layers(void **state) {
     sched_spec_done(&w.spec);
 }
 
+/* What one sequence has taught, the next one knows. */
+static void test_sequences_learn_from_each_other(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 5000, 0);
+    w.load.most_own = 4;
+    w.load.own_us = 8000; /* right guesses, too dear */
+    uint32_t asked = 0, tried = 0;
+    for (int i = 0; i < 30; i++, world_begin(&w)) {
+        uint32_t n = decode_own(&w, 100, true);
+        asked += n;
+        tried += n > 0;
+    }
+    assert_true(tried >= 3 && asked <= 6 * 2); /* 3000 tokens: tries after 64, 128, 256, 512, 1024 and 1024 more */
+    w.load.own_us = 100; /* they have become cheap */
+    decode_own(&w, 40, true);
+    w.load.own_us = 5000; /* a gain that is not enough to begin, but to go on: in another sequence, too */
+    world_begin(&w);
+    choose(&w);
+    assert_true(w.spec.n_ask > 0);
+    sched_spec_done(&w.spec);
+    world_make(&w, 5000, 20000); /* wrong in all texts so far, and right again */
+    w.load.most_own = 4;
+    w.lessons.kinds[SCHED_GUESS_MTP] = (struct sched_spec_lesson){.tried = 200};
+    for (int i = 0; i < 3 && !w.lessons.kinds[SCHED_GUESS_MTP].on; i++, world_begin(&w)) decode_own(&w, 1000, true);
+    assert_true(w.lessons.kinds[SCHED_GUESS_MTP].on);
+    sched_spec_done(&w.spec);
+}
+
+/* A machine that is busy with other work, and is not any more: sizes that are not measured meanwhile become dearer and cheaper with the others. */
+static void test_a_busy_machine_makes_all_frames_slow(void **state) {
+    (void)state;
+    struct world w;
+    world_make(&w, 5000, 0);
+    for (int i = 0; i < 200; i++) learn(&w.time, 1, 30000, 0, 0); /* three times as slow, and so are frames of other sizes */
+    float trip, three = sched_time_frame(&w.time, SCHED_TIME_DECODE, 3, &trip);
+    assert_true(three > 55000 && three < 65000);
+    for (int i = 0; i < 200; i++) learn(&w.time, 1, 10000, 0, 0);
+    three = sched_time_frame(&w.time, SCHED_TIME_DECODE, 3, &trip);
+    assert_true(three > 19000 && three < 21000);
+    sched_spec_done(&w.spec);
+}
+
+/* What a token alone takes is measured only by tokens alone: while guesses gain little, one in 64 goes without them. */
+static void test_little_gain_is_looked_at_again(void **state) {
+    (void)state;
+    for (uint32_t each = 100; each <= 8000; each += 7900) { /* a great gain, and a little one */
+        struct world w;
+        world_make(&w, each, 0);
+        decode(&w, 200, loop_of_50);
+        uint32_t trips = 0, alone = 0;
+        for (uint32_t at = 200; at < 3000; at++, trips++) {
+            uint32_t n = choose(&w);
+            alone += n == 0;
+            for (uint32_t i = 0; i < n; i++, at++) sched_spec_push(&w.spec, loop_of_50(at), true);
+            sched_spec_push(&w.spec, loop_of_50(at), true);
+        }
+        assert_true(w.spec.kinds[SCHED_GUESS_LONG].on);
+        assert_true(each == 100 ? alone == 0 : alone > 0 && alone <= trips / 64 + 1);
+        sched_spec_done(&w.spec);
+    }
+}
+
 /* ---- frames that follow ---- */
 
 /* A position costs as much as a pass, but most of a trip is spent on the links: guesses travel one by one, as many as the links hold. */
@@ -376,7 +446,10 @@ static void test_guesses_follow_only_where_they_cost_nothing(void **state) {
     world_make(&w, 9900, 20000);
     w.load.frames = 8;
     decode(&w, 600, loop_of_50);
-    for (int i = 0; i < SCHED_GUESS_KINDS; i++) w.spec.kinds[i].hit = w.spec.kinds[i].tried * 0.61f; /* three in five come true */
+    for (int i = 0; i < SCHED_GUESS_KINDS; i++) { /* three in five come true */
+        w.spec.kinds[i].hit = w.spec.kinds[i].tried * 0.61f;
+        w.lessons.kinds[i].hit = w.lessons.kinds[i].tried * 0.61f;
+    }
     assert_int_equal(choose(&w), 0);
     assert_int_equal(sched_spec_follow(&w.spec, &w.time, 1, 16, &next), 1);
     assert_int_equal(sched_spec_follow(&w.spec, &w.time, 2, 16, &next), 1);
@@ -440,6 +513,9 @@ int main(void) {
         cmocka_unit_test(test_others_come_first),
         cmocka_unit_test(test_small_model),
         cmocka_unit_test(test_own_layers),
+        cmocka_unit_test(test_sequences_learn_from_each_other),
+        cmocka_unit_test(test_a_busy_machine_makes_all_frames_slow),
+        cmocka_unit_test(test_little_gain_is_looked_at_again),
         cmocka_unit_test(test_guesses_follow),
         cmocka_unit_test(test_guesses_follow_only_where_they_cost_nothing),
         cmocka_unit_test(test_guesses_do_not_follow_on_a_shared_core),
