@@ -13,14 +13,21 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/runtime.h"
 
 #define PREFIX "libggml-"
+#define CPU    PREFIX "cpu"
 #define BASE   "libggml-base.so."
 
 enum { PATH_SIZE = 4096, VERSION_SIZE = 32 };
 
 /* Modules that compute in RAM. Every other one is a GPU's, except RPC, which reaches other machines in a way of its own. */
 static const char *const in_ram[] = {"blas", "zendnn"};
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
 
 /* Is this file the module libggml-NAME.so, or for "cpu" a variant of it, libggml-cpu-VARIANT.so? */
 static bool is_module(const char *file, const char *name) {
@@ -103,6 +110,19 @@ void engine_backends_load_gpus(const char *dir, bool named) { each_module(dir, i
 
 bool engine_backends_has_gpu(const char *dir) { return *dir == '\0' || each_module(dir, is_gpu, NULL, NULL) > 0; }
 
+/* ggml doesn't say which module a backend came from. Its functions do. */
+void engine_backends_variant(char *ret, size_t size) {
+    char path[PATH_SIZE];
+    ggml_backend_dev_t dev = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    ggml_backend_reg_t reg = dev != NULL ? ggml_backend_dev_backend_reg(dev) : NULL;
+    void *symbol = reg != NULL ? ggml_backend_reg_get_proc_address(reg, "ggml_backend_set_n_threads") : NULL;
+    void (*function)(void);
+    memcpy(&function, &symbol, sizeof(function));
+    const char *file = symbol != NULL && os_code_path(function, path, sizeof(path)) ? last_part(path) : "";
+    bool variant = is_cpu(file) && file[strlen(CPU)] == '-';
+    snprintf(ret, size, "%.*s", variant ? (int)strcspn(file + strlen(CPU) + 1, ".") : 0, variant ? file + strlen(CPU) + 1 : "");
+}
+
 /* ---- checking ---- */
 
 static bool is_version(const char *text) {
@@ -113,11 +133,6 @@ static bool is_version(const char *text) {
 }
 
 static bool is_base(const char *file) { return strncmp(file, BASE, strlen(BASE)) == 0 && is_version(file + strlen(BASE)); }
-
-static const char *last_part(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
 
 /* Takes another version than ours, if there is any. */
 static void take_version(void *user, const char *path) {

@@ -7,6 +7,7 @@
 #define CARAVAN_ENGINE_BACKENDS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 
@@ -19,6 +20,8 @@ bool engine_backends_has_gpu(const char *dir);
 /* For engine/runtime, which locks. Loads the best variant of the CPU backend that this machine can run, and the libraries that compute in
  * RAM beside it, such as BLAS. */
 void engine_backends_load_cpu(const char *dir);
+/* The variant of the CPU backend that is loaded, such as "haswell"; "": ggml was built with one only, or none is loaded. Any thread. */
+void engine_backends_variant(char *ret, size_t size);
 /* Loads all other modules. named: the user has named the folder, and is told if one of them cannot be loaded. */
 void engine_backends_load_gpus(const char *dir, bool named);
 

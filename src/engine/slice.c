@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/pulse.h"
 #include "base/str.h"
+#include "engine/backends.h"
 #include "engine/experts.h"
 #include "engine/runtime.h"
 #include "engine/slice_priv.h"
@@ -246,11 +247,13 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
 /* ---- describing the slice ----  */
 
 static void name_device(struct slice *s, const struct engine_load *load) {
-    char *to = s->info.device;
+    char *to = s->info.device, variant[32];
     size_t room = sizeof(s->info.device);
     ggml_backend_dev_t chosen[MAX_DEVICES];
     bool all = false;
-    snprintf(to, room, "CPU");
+    engine_backends_variant(variant, sizeof(variant));
+    if (variant[0] != '\0') snprintf(to, room, "CPU (%s)", variant);
+    else snprintf(to, room, "CPU");
     if (!engine_load_has_gpu(load) || find_devices(load, chosen, &all, NULL) != ERR_OK) return;
     ggml_backend_dev_t dev = chosen[0];
     for (size_t i = 0; all && dev == NULL && i < ggml_backend_dev_count(); i++)

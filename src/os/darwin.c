@@ -4,6 +4,7 @@
 #include "os/runtime.h"
 
 #include <crt_externs.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -138,6 +139,13 @@ bool os_runtime_path(const char *path, char *ret, size_t size) {
         used = (size_t)(name + 1 - ret);
     }
     return strlcpy(ret + used, path, size - used) < size - used;
+}
+
+bool os_code_path(void (*function)(void), char *ret, size_t size) {
+    Dl_info info;
+    void *code;
+    memcpy(&code, &function, sizeof(code)); /* ISO C has no conversion */
+    return dladdr(code, &info) != 0 && info.dli_fname != NULL && strlcpy(ret, info.dli_fname, size) < size;
 }
 
 void os_thread_name(const char *name) { pthread_setname_np(name); }

@@ -4,6 +4,7 @@
 #include "os/os.h"
 #include "os/runtime.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
@@ -170,6 +171,13 @@ bool os_runtime_path(const char *path, char *ret, size_t size) {
     }
     int n = snprintf(ret + used, size - used, "%s", path);
     return n >= 0 && (size_t)n < size - used;
+}
+
+bool os_code_path(void (*function)(void), char *ret, size_t size) {
+    Dl_info info;
+    void *code;
+    memcpy(&code, &function, sizeof(code)); /* ISO C has no conversion */
+    return dladdr(code, &info) != 0 && info.dli_fname != NULL && snprintf(ret, size, "%s", info.dli_fname) < (int)size;
 }
 
 void os_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }

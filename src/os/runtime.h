@@ -14,5 +14,7 @@ extern const char os_ca_bundle[];    /* certificates of authorities, for a syste
 bool os_runtime_path(const char *path, char *ret, size_t size);
 /* The path that starts the running program again: its file, or the launcher of a bundle (packaging/launcher.c). False: unknown. */
 bool os_program_path(char *ret, size_t size);
+/* The path of the file that this function was loaded from: the program or a library. False: unknown. */
+bool os_code_path(void (*function)(void), char *ret, size_t size);
 
 #endif

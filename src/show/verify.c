@@ -6,14 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "model/card.h"
 #include "show/split.h"
 #include "terminal/bar.h"
 #include "wire/frame.h"
 
+enum { MAX_WHY = 400 };
 enum { PROMPT = 48 /* tokens, if --prompt-tokens says nothing */ };
 enum { CHUNK = 16 }; /* prompt tokens in a batch: a multiple of 4, so that every chunk is of one class (docs/ARCHITECTURE.md, "Prefixes") */
 enum { GUESSES = 2 }; /* with a token: such batches have three tokens, one class with a single one */
@@ -42,6 +45,9 @@ struct verify {
     uint64_t n_values;
     bool broken; /* a row was missing or of another shape */
     uint64_t whole_us, split_us;
+    struct by {
+        char device[sizeof(((struct engine_info *)NULL)->device)];
+    } whole_by, slice_by[SPLIT_MAX_STAGES]; /* what computed the whole model, and each slice */
     struct bar bar; /* of each step: generating, the whole model, the slices */
     uint64_t n_seen;
 };
@@ -65,6 +71,10 @@ static uint32_t argmax(const float *row, uint32_t n) {
     for (uint32_t i = 1; i < n; i++)
         if (row[i] > row[best]) best = i;
     return best;
+}
+
+static void note_device(struct by *ret, const struct private_ring *ring, uint32_t stage) {
+    memcpy(ret->device, private_ring_info(ring, stage)->device, sizeof(ret->device));
 }
 
 /* ---- the whole model ---- */
@@ -135,6 +145,7 @@ static err_code verify_whole(struct verify *v, const struct options *o, const st
         return code;
     }
     v->n_vocab = private_ring_info(ring, 0)->n_vocab;
+    note_device(&v->whole_by, ring, 0);
     v->row = mem_calloc(v->n_vocab, sizeof(*v->row));
     int64_t seed = option_int(o, OPT_SEED);
     for (uint32_t i = 0; i < v->n_prompt; i++) v->tokens[i] = prompt_token(seed < 0 ? 0 : (uint64_t)seed, i, v->n_vocab);
@@ -190,6 +201,7 @@ static err_code verify_slices(struct verify *v, const struct options *o, const s
     struct private_ring *ring;
     err_code code = split_ring(o, s, false, v->n_prompt + v->n_decode, &ring, e);
     if (code == ERR_OK) {
+        for (uint32_t i = 0; i < s->n_stage; i++) note_device(&v->slice_by[i], ring, i);
         verify_step(v, "the slices", "positions");
         code = verify_eval(v, ring, on_split_row, &v->split_us, e);
         if (code == ERR_OK && s->n_guess > 0) code = verify_guesses(v, ring, e);
@@ -219,6 +231,37 @@ static const char *verdict_name(enum verdict d) {
     return names[d];
 }
 
+/* The first slice that something else computed than the whole model; n_stage: there is none. */
+static uint32_t first_other(const struct verify *v, const struct split *s) {
+    uint32_t i = 0;
+    while (i < s->n_stage && strcmp(v->slice_by[i].device, v->whole_by.device) == 0) i++;
+    return i;
+}
+
+static bool is_cpu(const struct by *by) { return strncmp(by->device, "CPU", 3) == 0; }
+
+/* Why what computed the slices could not give the bits of the whole model (docs/HARDWARE.md); "": nothing of that kind. */
+static void why_not_identical(const struct verify *v, const struct split *s, enum verdict d, char *ret, size_t size) {
+    struct model_card card;
+    uint32_t other = first_other(v, s);
+    ret[0] = '\0';
+    if (d == IDENTICAL) return;
+    if (other == s->n_stage) {
+        if (!is_cpu(&v->whole_by) && s->n_stage > 1)
+            snprintf(ret, size, "a GPU's backend joins operations, and joins them otherwise where a slice ends");
+        return;
+    }
+    model_card_make(s->gguf, &card);
+    bool full = strcasecmp(card.quant, "f32") == 0 || strcasecmp(card.quant, "f16") == 0;
+    int n =
+        snprintf(ret, size, "%s and %s add in different orders, so the last bits differ", v->whole_by.device, v->slice_by[other].device);
+    if (!full && n > 0 && (size_t)n < size)
+        snprintf(ret + n, size - (size_t)n,
+                 "; with %s weights the input of each product is rounded to few bits, and values near a border fall to its other side: "
+                 "only machines that all compute alike are identical",
+                 card.quant);
+}
+
 static void print_json(const char *path, const struct split *s, const struct verify *v, enum verdict d, const char *reason,
                        const char *wire) {
     yyjson_mut_doc *doc = json_new();
@@ -232,6 +275,12 @@ static void print_json(const char *path, const struct split *s, const struct ver
     yyjson_mut_val *slices = yyjson_mut_obj_add_arr(doc, root, "slices");
     for (uint32_t i = 0; i < s->n_stage; i++) yyjson_mut_arr_add_uint(doc, slices, s->bounds[i + 1] - s->bounds[i]);
     if (v->n_rows > 0) {
+        char why[MAX_WHY];
+        yyjson_mut_obj_add_str(doc, root, "whole_by", v->whole_by.device);
+        yyjson_mut_val *by = yyjson_mut_obj_add_arr(doc, root, "slices_by");
+        for (uint32_t i = 0; i < s->n_stage; i++) yyjson_mut_arr_add_str(doc, by, v->slice_by[i].device);
+        why_not_identical(v, s, d, why, sizeof(why));
+        if (why[0]) yyjson_mut_obj_add_strcpy(doc, root, "why_not_identical", why);
         yyjson_mut_obj_add_uint(doc, root, "positions", v->n_rows);
         yyjson_mut_obj_add_uint(doc, root, "vocabulary", v->n_vocab);
         yyjson_mut_obj_add_uint(doc, root, "identical_positions", v->n_same_bits);
@@ -257,12 +306,24 @@ static void print_json(const char *path, const struct split *s, const struct ver
 
 static double rms(double sum_square, uint64_t n) { return n ? sqrt(sum_square / (double)n) : 0; }
 
+static void print_devices(const struct split *s, const struct verify *v) {
+    if (first_other(v, s) == s->n_stage) {
+        printf("  all computed by %s\n", v->whole_by.device);
+        return;
+    }
+    printf("  the whole model computed by %s, the slices by", v->whole_by.device);
+    for (uint32_t i = 0; i < s->n_stage; i++) printf("%s %s", i ? "," : "", v->slice_by[i].device);
+    printf("\n");
+}
+
 static void print_text(const char *path, const struct split *s, const struct verify *v, enum verdict d, const char *wire) {
+    char why[MAX_WHY];
     printf("%s (%s, %u layers) in %u slice%s of", path, s->layout->arch, s->layout->n_layer, s->n_stage, s->n_stage == 1 ? "" : "s");
     for (uint32_t i = 0; i < s->n_stage; i++) printf("%s %u", i ? "," : "", s->bounds[i + 1] - s->bounds[i]);
     printf(" layers: %s\n", verdict_name(d));
     if (s->quirk[0]) printf("  by the row found by probing: %s\n", s->quirk);
     if (strcmp(wire, "f32") != 0) printf("  hidden states between slices as %s, which is expected to differ; how much shows below\n", wire);
+    print_devices(s, v);
     printf("  %u positions (%u of a prompt in chunks of %d, %u decoded one by one), %u logits each\n", v->n_rows, v->n_prompt, CHUNK,
            v->n_decode, v->n_vocab);
     printf("  bit-identical positions %u of %u, largest difference %.3g, root mean square %.3g (logits' own: %.3g), same first choice %u "
@@ -271,6 +332,8 @@ static void print_text(const char *path, const struct split *s, const struct ver
     if (s->n_guess > 0)
         printf("  guesses of the model's own layer: %u in the whole model, %u of them right; %u in the slices, %u right%s\n",
                v->whole.n_guessed, v->whole.n_right, v->split.n_guessed, v->split.n_right, same_guesses(v) ? "" : "; they differ");
+    why_not_identical(v, s, d, why, sizeof(why));
+    if (why[0]) printf("  why not identical: %s\n", why);
 }
 
 static err_code verify_run(struct verify *v, const struct options *o, struct split *s, struct err *e) {

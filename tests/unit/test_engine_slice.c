@@ -511,7 +511,7 @@ static void info_tells_what_was_loaded(void **state) {
     assert_int_equal(head.info.n_ctx, 1024);
     assert_int_equal(head.info.n_batch, 64);
     assert_true(head.info.can_remove);
-    assert_string_equal(head.info.device, "CPU");
+    assert_true(strncmp(head.info.device, "CPU", 3) == 0);
     /* two layers' K and V in f16, told to 0.01 MiB */
     const struct model_layer *layer = &model.layout->layers[3];
     uint64_t kv = UINT64_C(2) * 1024 * 2 * (layer->n_k + layer->n_v), weights = layer[0].bytes + layer[1].bytes;

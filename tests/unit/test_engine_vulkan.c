@@ -96,7 +96,7 @@ static void one_slice_on_each_is_between(void **state) {
     other.part[0] = fixture_slice(&model, 0, n / 2, &cpu);
     other.part[1] = fixture_slice(&model, n / 2, n, &load);
     other.n = 2;
-    assert_string_equal(other.part[0].info.device, "CPU");
+    assert_true(strncmp(other.part[0].info.device, "CPU", 3) == 0);
     assert_non_null(strstr(other.part[1].info.device, gpu.name));
     const struct engine_op close[] = {{ENGINE_OP_CLOSE, 0, 0, 0, 0, 0}};
     fixture_ok(fixture_apply(&whole, close, 1, &fixture_err));
