@@ -93,6 +93,13 @@ static uint64_t history(const struct slice *s) {
     return tail ? (uint64_t)s->info.n_seq * s->info.n_ctx_seq * sizeof(*s->history) : 0;
 }
 
+/* What a process has besides while it serves: threads' stacks, links and the scheduler in a head; samplers and their candidates in a tail.
+ * Measured (make bench SECTIONS=memory). */
+static uint64_t serving(const struct slice *s) {
+    enum { EACH = 2 << 20 };
+    return (uint64_t)EACH * ((s->what.head ? 1 : 0) + (s->what.tail ? 1 : 0));
+}
+
 err_code engine_need_ask(const struct model_slice *slice, model_read_fn read, void *read_user, const struct engine_load *load,
                          struct engine_need *ret, struct err *e) {
     struct slice *s;
@@ -106,7 +113,7 @@ err_code engine_need_ask(const struct model_slice *slice, model_read_fn read, vo
     ret->gpu = 0;
     for (uint32_t i = 0; i < s->info.n_on; i++) /* weights and KV are not allocated, so they have no bytes there */
         if (s->info.on[i].bytes > ret->gpu) ret->gpu = s->info.on[i].bytes;
-    ret->process = machine_memory_own() + history(s);
+    ret->process = machine_memory_own() + history(s) + serving(s);
     fclose(f);
     slice_free(s);
     return ERR_OK;

@@ -16,7 +16,7 @@ struct engine_need {
     uint64_t kv;      /* KV cells and recurrent state */
     uint64_t compute; /* compute and output buffers */
     uint64_t gpu;     /* of these, the most that is on one GPU */
-    uint64_t process; /* everything else in this process: the program, the vocabulary, graphs */
+    uint64_t process; /* everything else in a process that serves: the program, the vocabulary, graphs, threads, links, samplers */
 };
 /* Parameters and errors as engine_slice_open. */
 err_code engine_need_ask(const struct model_slice *slice, model_read_fn read, void *read_user, const struct engine_load *load,

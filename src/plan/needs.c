@@ -15,6 +15,7 @@
 #include "model/quirks.h"
 #include "model/slice.h"
 #include "os/machine.h"
+#include "os/os.h"
 
 static const char *const names[NEEDS_CLASSES] = {"middle", "first", "last", "whole"};
 
@@ -87,6 +88,7 @@ static err_code ask(const struct model_gguf *g, const struct model_layout *l, co
 static void tell(int fd, const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, enum where where,
                  struct needs_slice *s) {
     struct err e = {0};
+    os_memory_give_back(); /* as a stage does: what is free counts for nothing */
     if (ask(g, l, load, where, s, &e) != ERR_OK) log_debug("plan", "layers %u-%u: %s", s->first, s->end - 1, e.text);
     else if (write(fd, s, sizeof(*s)) != (ssize_t)sizeof(*s)) log_debug("plan", "the sizes could not be told");
 }

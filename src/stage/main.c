@@ -303,6 +303,7 @@ static err_code stage_open(void *user, const struct stage_order *order, stage_pr
 int stage_main(int fd) {
     io_tls_startup();
     pages_huge(false);
+    os_memory_give_back(); /* parked sequences must leave no holes; and libllama's large tables, hardly used, come clean from the system */
     setenv("GGML_NO_BACKTRACE", "1", 0); /* otherwise an abort starts a debugger, and the node waits for the debugger */
     struct err e = {0};
     if (stage_crash_catch(&e) != ERR_OK) log_warn("stage", "crashes are not caught: %s", e.text);

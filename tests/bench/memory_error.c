@@ -1,90 +1,83 @@
 /* SPDX-License-Identifier: MIT
- * What the plan says that a slice needs, compared with the memory that a process with it has (its proportional set size). Each load is in a
- * process of its own, which computes a batch, as a stage does.  memory_error [--ctx N] [--parallel N] [--cache-type TYPE] FILE...: whole
- * and, where the model may be cut, in halves; a line each: need over memory, and the pure estimate over memory. */
-#include <errno.h>
+ * What the plan says that a slice needs, compared with the memory that its stage has (the process's proportional set size), once
+ * it has answered.  memory_error --program CARAVAN [--ctx N] [--parallel N] [--cache-type TYPE] FILE...: whole and, where the model may be cut,
+ * in halves; a line each: need over memory, and the pure estimate over memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/mem.h"
-#include "engine/runtime.h"
-#include "engine/slice.h"
 #include "model/quirks.h"
 #include "model/types.h"
-#include "os/machine.h"
-#include "os/pages.h"
+#include "node/private_ring.h"
 #include "os/runtime.h"
 #include "plan/model.h"
+#include "support/children_memory.h"
 
-enum { BATCH = 64 };
+enum { PROMPT = 150, ANSWER = 8, MAX_STAGES = 2 };
 
 struct bench {
+    const char *program;
     struct engine_load load;
     const struct model_gguf *gguf;
     const struct model_layout *layout;
     struct plan_source *estimate, *measured;
 };
 
-/* ---- one load, in a child ---- */
+/* ---- a ring ---- */
 
-/* One step of all sequences together, or as many tokens as one step may have. */
-static void compute(struct engine *en) {
-    struct engine_token tokens[BATCH];
-    struct err e = {0};
-    size_t n = en->info.n_batch < BATCH ? en->info.n_batch : BATCH, rows = n * en->info.n_embd;
-    float *in = en->info.first ? NULL : mem_calloc(rows, sizeof(*in)), *out = en->info.last ? NULL : mem_calloc(rows, sizeof(*out));
-    for (size_t i = 0; i < n; i++) tokens[i] = (struct engine_token){.token = 1, .pos = (int32_t)i, .flags = ENGINE_TOKEN_LOGITS};
-    for (size_t i = 0; i + 1 < n; i++) tokens[i].flags = 0;
-    if (en->ops->eval(en->self, tokens, n, in, out, &e) != ERR_OK) fprintf(stderr, "memory_error: %s\n", e.text);
-    free(in);
-    free(out);
+/* As many requests at once as the slices have sequences, with prompts of more than one step. */
+static err_code answer(const struct bench *b, struct private_ring *ring, struct err *e) {
+    struct request *requests = mem_calloc(b->load.n_seq, sizeof(*requests));
+    uint32_t n_vocab = private_ring_info(ring, 0)->n_vocab;
+    for (uint32_t i = 0; i < b->load.n_seq; i++) {
+        struct request *r = &requests[i];
+        request_init(r);
+        r->tokens = mem_calloc(PROMPT, sizeof(*r->tokens));
+        r->n_tokens = PROMPT;
+        for (uint32_t k = 0; k < PROMPT; k++) r->tokens[k] = (int32_t)((i + 1) * (k + 1) % n_vocab);
+        r->max_tokens = ANSWER;
+        r->ignore_eos = true;
+    }
+    err_code code = private_ring_run(ring, requests, b->load.n_seq, NULL, NULL, e);
+    for (uint32_t i = 0; i < b->load.n_seq; i++) request_done(&requests[i]);
+    free(requests);
+    return code;
 }
 
-static uint64_t load_slice(const struct bench *b, uint32_t first, uint32_t end) {
-    struct model_slice *slice = NULL;
-    struct engine en;
+/* Of the processes of a ring with these slices, once they have answered. false: it failed. */
+static bool memory_of(const struct bench *b, const uint32_t *bounds, uint32_t n_stage, uint64_t *ret) {
+    struct private_ring_config c = {.program = b->program,
+                                    .path = model_gguf_path(b->gguf, 0),
+                                    .model_id = model_gguf_id(b->gguf),
+                                    .bounds = bounds,
+                                    .n_stage = n_stage,
+                                    .load = b->load};
+    struct private_ring *ring;
     struct err e = {0};
-    err_code code = model_slice_create(b->gguf, b->layout, first, end, &slice, &e);
-    if (code == ERR_OK) code = engine_slice_open(slice, NULL, NULL, &b->load, NULL, NULL, &en, &e);
-    if (code != ERR_OK) {
-        fprintf(stderr, "memory_error: layers %u-%u: %s\n", first, end - 1, e.text);
-        return 0;
+    err_code code = private_ring_start(&c, &ring, &e);
+    if (code == ERR_OK) {
+        code = answer(b, ring, &e);
+        if (code == ERR_OK && children_memory(ret, n_stage) != n_stage)
+            code = err_set(&e, ERR_IO, "the system does not say what they have");
+        private_ring_stop(ring);
     }
-    pages_give_back();
-    compute(&en);
-    return machine_memory_own();
-}
-
-/* 0: it failed. */
-static uint64_t memory_of(const struct bench *b, uint32_t first, uint32_t end) {
-    int fds[2];
-    uint64_t bytes = 0;
-    if (pipe(fds) != 0) return 0;
-    pid_t pid = fork();
-    if (pid == 0) {
-        bytes = load_slice(b, first, end);
-        _exit(write(fds[1], &bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes) ? 0 : 1);
-    }
-    close(fds[1]);
-    if (read(fds[0], &bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes)) bytes = 0;
-    close(fds[0]);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-    }
-    return bytes;
+    if (code != ERR_OK) fprintf(stderr, "memory_error: %s in %u slices: %s\n", c.path, n_stage, e.text);
+    return code == ERR_OK;
 }
 
 /* ---- a model ---- */
 
-static void compare(const struct bench *b, const char *name, uint32_t first, uint32_t end) {
+static void compare(const struct bench *b, const char *name, const uint32_t *bounds, uint32_t n_stage) {
     const struct plan_model *measured = plan_source_model(b->measured), *estimate = plan_source_model(b->estimate);
-    uint64_t took = memory_of(b, first, end);
-    if (took == 0) return;
-    printf("%-28s %3u-%-3u ctx %u x %u %s %9.1f MB  need %.4f  estimate %.4f\n", name, first, end - 1, b->load.n_ctx, b->load.n_seq,
-           b->load.cache_type_k, (double)took / 1048576, (double)measured->need(measured->user, first, end) / (double)took,
-           (double)estimate->need(estimate->user, first, end) / (double)took);
+    uint64_t took[MAX_STAGES];
+    if (!memory_of(b, bounds, n_stage, took)) return;
+    for (uint32_t i = 0; i < n_stage; i++) {
+        uint32_t first = bounds[i], end = bounds[i + 1];
+        printf("%-28s %3u-%-3u ctx %u x %u %s %9.1f MB  need %.4f  estimate %.4f\n", name, first, end - 1, b->load.n_ctx, b->load.n_seq,
+               b->load.cache_type_k, (double)took[i] / 1048576, (double)measured->need(measured->user, first, end) / (double)took[i],
+               (double)estimate->need(estimate->user, first, end) / (double)took[i]);
+    }
     fflush(stdout);
 }
 
@@ -99,11 +92,9 @@ static void model(struct bench *b, const char *path) {
     b->measured = plan_source_create(b->layout, &shape, name);
     needs_measure(b->gguf, b->layout, &b->load, &needs);
     plan_source_measured(b->measured, &needs);
-    compare(b, name, 0, n);
-    if (half > 0 && model_quirks_check(b->layout, 0, half, NULL) == ERR_OK && model_quirks_check(b->layout, half, n, NULL) == ERR_OK) {
-        compare(b, name, 0, half);
-        compare(b, name, half, n);
-    }
+    compare(b, name, (const uint32_t[]){0, n}, 1);
+    if (half > 0 && model_quirks_check(b->layout, 0, half, NULL) == ERR_OK && model_quirks_check(b->layout, half, n, NULL) == ERR_OK)
+        compare(b, name, (const uint32_t[]){0, half, n}, 2);
     plan_source_free(b->estimate);
     plan_source_free(b->measured);
 }
@@ -124,7 +115,7 @@ static void open_model(struct bench *b, const char *path) {
 }
 
 int main(int argc, char **argv) {
-    struct bench b = {0};
+    struct bench b = {.program = "caravan"};
     engine_load_init(&b.load);
     b.load.n_ctx = 4096;
     b.load.n_seq = 4;
@@ -132,7 +123,8 @@ int main(int argc, char **argv) {
     snprintf(b.load.backends, sizeof(b.load.backends), "%s", os_backends_dir);
     for (int i = 1; i < argc; i++) {
         bool more = i + 1 < argc;
-        if (strcmp(argv[i], "--ctx") == 0 && more) b.load.n_ctx = (uint32_t)strtoul(argv[++i], NULL, 10);
+        if (strcmp(argv[i], "--program") == 0 && more) b.program = argv[++i];
+        else if (strcmp(argv[i], "--ctx") == 0 && more) b.load.n_ctx = (uint32_t)strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--parallel") == 0 && more) b.load.n_seq = (uint32_t)strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--cache-type") == 0 && more) {
             snprintf(b.load.cache_type_k, sizeof(b.load.cache_type_k), "%s", argv[++i]);

@@ -28,6 +28,7 @@
 #include "node/private_ring.h"
 #include "os/runtime.h"
 #include "relay/relay.h"
+#include "support/children_memory.h"
 #include "wire/frame.h"
 
 enum { MAX_STAGES = 16, MAX_STREAMS = 64, MAX_RUNS = 8, PROMPT = 16, PHRASE = 8, DEFAULT_STAGES = 1, ASK_CTX = 1024 };
@@ -204,36 +205,10 @@ static void measure_prefill(const struct setup *s, struct private_ring *ring) {
 
 /* ---- memory ---- */
 
-/* The proportional set size of a process, in bytes: pages that several share (libraries) count once among them. */
-static uint64_t process_memory(unsigned long pid) {
-    char path[64], line[256];
-    uint64_t kib = 0;
-    snprintf(path, sizeof(path), "/proc/%lu/smaps_rollup", pid);
-    FILE *f = fopen(path, "r");
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-        if (strncmp(line, "Pss:", 4) == 0) kib += strtoull(line + 4, NULL, 10);
-    if (f != NULL) fclose(f);
-    return kib * 1024;
-}
-
-/* Of all this process's children together. */
-static uint64_t children_memory(void) {
-    char path[64], line[1024] = "";
-    uint64_t sum = 0;
-    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-    FILE *f = fopen(path, "r");
-    if (f == NULL || fgets(line, sizeof(line), f) == NULL) line[0] = '\0';
-    if (f != NULL) fclose(f);
-    for (char *at = line, *end; *at != '\0'; at = end) {
-        unsigned long pid = strtoul(at, &end, 10);
-        if (end == at) break;
-        sum += process_memory(pid);
-    }
-    return sum;
-}
-
 static void print_memory(const struct setup *s, const struct private_ring *ring, const struct model_gguf *g) {
-    uint64_t weights = 0, kv = 0, compute = 0, all = children_memory();
+    uint64_t weights = 0, kv = 0, compute = 0, all = 0, each[MAX_STAGES];
+    size_t n = children_memory(each, MAX_STAGES);
+    for (size_t i = 0; i < n; i++) all += each[i];
     for (uint32_t i = 0; i < s->n_stage; i++) {
         const struct engine_info *info = private_ring_info(ring, i);
         weights += info->bytes_weights;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# What the plan says that slices need against the memory that processes with them have: fifteen models, whole and in halves, with contexts of
+# What the plan says that slices need against the memory that their stages have: fifteen models, whole and in halves, with contexts of
 # 2k to 32k, 1 to 16 sequences and several types of KV cache.
 # shellcheck shell=sh
 MEMORY_TYPES="q4_k q8_0 f16"
@@ -22,7 +22,7 @@ memory_model() { # preset, type, layers
 }
 memory_loads() { # arguments of memory_error
     # shellcheck disable=SC2086
-    "$BUILD/bin/memory_error" "$@" $MEMORY_MODELS >"$WORK/out.memory" || fail "memory_error failed" "memory_error $*"
+    "$BUILD/bin/memory_error" --program "$BUILD/bin/caravan" "$@" $MEMORY_MODELS >"$WORK/out.memory" || fail "memory_error failed" "memory_error $*"
     cat "$WORK/out.memory" >&2
     sed -n 's/.* \([0-9.]*\) MB *need \([0-9.]*\) *estimate \([0-9.]*\)$/\2 \3 \1/p' "$WORK/out.memory" >>"$WORK/memory.all"
 }
@@ -43,7 +43,7 @@ round() {
     done
 }
 report() {
-    words "The memory of a process with a slice is its proportional set size after a batch; the need is what the plan counts for the slice."
+    words "The memory of a stage is its proportional set size once it has answered as many requests at once as it has sequences; the need is what the plan counts for the slice."
     words "Of a slice under 100 MB the fixed part of a process is a large share: for those, the most bytes by which the need is too high are shown."
     figures figure
     figure "loads" need.loads
