@@ -2,6 +2,7 @@
  * See pages.h. Linux. */
 #include "os/pages.h"
 
+#include <fcntl.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -20,6 +20,7 @@ _Static_assert(sizeof(PAGES_UNREAD) == PAGES_UNREAD_LEN + 1, "the mark and its l
 void pages_huge(bool on) { prctl(PR_SET_THP_DISABLE, on ? 0 : 1, 0, 0, 0); }
 
 struct search {
+    int memory; /* of this process, as a file */
     size_t page;
     char *copy; /* of a page */
 };
@@ -27,8 +28,8 @@ struct search {
 /* Does the page hold only copies of the mark? Read through the kernel, since a page in the middle of a mapping may be one that must not
  * be touched, such as the guard page of a thread's stack. */
 static bool is_unread(const struct search *s, char *at) {
-    struct iovec to = {.iov_base = s->copy, .iov_len = s->page}, from = {.iov_base = at, .iov_len = s->page};
-    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)s->page && memcmp(s->copy, PAGES_UNREAD, PAGES_UNREAD_LEN) == 0 &&
+    return pread(s->memory, s->copy, s->page, (off_t)(uintptr_t)at) == (ssize_t)s->page &&
+           memcmp(s->copy, PAGES_UNREAD, PAGES_UNREAD_LEN) == 0 &&
            memcmp(s->copy, s->copy + PAGES_UNREAD_LEN, s->page - PAGES_UNREAD_LEN) == 0;
 }
 
@@ -50,8 +51,9 @@ size_t pages_give_back(void) {
 #ifdef __GLIBC__
     malloc_trim(0); /* what was read through stays with malloc otherwise: as much as a large weight */
 #endif
-    struct search s = {.page = (size_t)sysconf(_SC_PAGESIZE)};
-    FILE *f = fopen("/proc/self/maps", "re");
+    struct search s = {.memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC), .page = (size_t)sysconf(_SC_PAGESIZE)};
+    size_t most = (size_t)sysconf(_SC_PHYS_PAGES) * s.page; /* a larger mapping is address space that a driver or a sanitizer set aside */
+    FILE *f = s.memory >= 0 ? fopen("/proc/self/maps", "re") : NULL;
     char line[512];
     size_t sum = 0;
     s.copy = mem_alloc(s.page);
@@ -59,9 +61,11 @@ size_t pages_give_back(void) {
         char *rest;
         uintptr_t at = strtoul(line, &rest, 16), end = strtoul(rest + (*rest == '-'), &rest, 16);
         bool private = strncmp(rest, " rw-p 00000000 00:00 0 ", 23) == 0; /* not of a file (proc(5)) */
-        if (private && end - at >= PAGES_UNREAD_LEAST) sum += give_back(&s, (char *)at, (char *)end); // NOLINT(performance-no-int-to-ptr)
+        if (private && end - at >= PAGES_UNREAD_LEAST && end - at <= most)
+            sum += give_back(&s, (char *)at, (char *)end); // NOLINT(performance-no-int-to-ptr)
     }
     if (f != NULL) fclose(f);
+    if (s.memory >= 0) close(s.memory);
     free(s.copy);
     return sum;
 }
