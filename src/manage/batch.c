@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `caravan batch`: has a node ask all lines of a file, and writes the results beside it. It keeps nothing itself: the batch on the node
  * has the hash of its input among its metadata, so the same command finds it again, whatever ended in between. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,15 +251,22 @@ static bool write_line(void *user, const char *line, size_t len) {
     return fwrite(line, 1, len, f) == len && fputc('\n', f) != EOF;
 }
 
+static err_code open_part(const char *part, FILE **ret, struct err *e) {
+    FILE *f = fopen(part, "we");
+    if (f == NULL) return err_set_errno(e, ERR_IO, errno, "cannot write \"%.200s\"", part);
+    *ret = f;
+    return ERR_OK;
+}
+
 /* Fetches a file of the node, completely or not at all. */
 static err_code fetch(const struct run *r, const char *id, const char *to, struct err *e) {
     char *part = mem_printf("%s.part", to), *path = mem_printf("/v1/files/%s/content", id);
-    FILE *f = fopen(part, "we");
-    err_code code = f != NULL ? ERR_OK : err_set(e, ERR_IO, "cannot write \"%.200s\"", part);
+    FILE *f = NULL;
+    err_code code = open_part(part, &f, e);
     if (code == ERR_OK) code = ask(r, &(struct question){.method = "GET", .path = path, .on_line = write_line, .user = f}, NULL, e);
     bool failed = f != NULL && ferror(f) != 0;
     if (f != NULL && fclose(f) != 0) failed = true;
-    if (code == ERR_OK && (failed || rename(part, to) != 0)) code = err_set(e, ERR_IO, "cannot write \"%.200s\"", to);
+    if (code == ERR_OK && (failed || rename(part, to) != 0)) code = err_set_errno(e, ERR_IO, errno, "cannot write \"%.200s\"", to);
     if (code != ERR_OK && f != NULL) unlink(part);
     free(part);
     free(path);
@@ -348,11 +356,22 @@ static err_code process(struct run *r, int *exit_status, struct err *e) {
     return code;
 }
 
+/* A batch may take a night: that its results can't be written is said before. */
 static err_code check_out(const struct run *r, struct err *e) {
-    if (option_flag(r->o, OPT_FORCE) || option_flag(r->o, OPT_CANCEL) || access(r->out, F_OK) != 0) return ERR_OK;
-    err_set(e, ERR_INVALID, "\"%.200s\" is there already", r->out);
-    err_hint(e, "--output FILE writes elsewhere, --force replaces it");
-    return ERR_INVALID;
+    if (option_flag(r->o, OPT_CANCEL)) return ERR_OK;
+    if (!option_flag(r->o, OPT_FORCE) && access(r->out, F_OK) == 0) {
+        err_set(e, ERR_INVALID, "\"%.200s\" is there already", r->out);
+        err_hint(e, "--output FILE writes elsewhere, --force replaces it");
+        return ERR_INVALID;
+    }
+    FILE *f = NULL;
+    char *part = mem_printf("%s.part", r->out);
+    err_code code = open_part(part, &f, e);
+    if (code == ERR_OK) fclose(f);
+    if (code == ERR_OK) unlink(part);
+    else err_hint(e, "--output FILE writes elsewhere");
+    free(part);
+    return code;
 }
 
 err_code cli_batch(const struct options *o, int *exit_status, struct err *e) {

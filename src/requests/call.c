@@ -440,10 +440,15 @@ static err_code step_wait(struct call *call, enum call_state *next, struct err *
         *e = *call->request.only_upstream;
         return e->code;
     }
-    err_code code = gateway_find_model(call->gateway, call->model != NULL ? call->model : call_route_model(call), &model, e);
-    if (code != ERR_OK) return code;
-    code = call_account_may_ask(call, model->id, e);
-    if (code != ERR_OK) return code;
+    const char *name = call->model != NULL ? call->model : call_route_model(call);
+    struct err unknown = {0};
+    err_code code = gateway_find_model(call->gateway, name, &model, &unknown);
+    if (code == ERR_OK) name = model->id;
+    if (*name != '\0' && call_account_may_ask(call, name, e) != ERR_OK) return e->code; /* nor is it told which models there are */
+    if (code != ERR_OK) {
+        *e = unknown;
+        return code;
+    }
     call_set_model(call, model->id);
     if (model->ready) {
         call_set_adapters(call, model);

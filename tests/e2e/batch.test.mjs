@@ -277,6 +277,9 @@ await run({
         const again = await command('--model', MODEL).exited
         assert.equal(again.code, 65)
         assert.match(again.text, /answers\.jsonl" is there already\nhint: .*--force/)
+        const nowhere = await command('--model', MODEL, '--output', join(tmp, 'no', 'such', 'folder')).exited
+        assert.equal(nowhere.code, 74, nowhere.text)
+        assert.match(nowhere.text, /^caravan: cannot write ".*folder\.part": No such file or directory\nhint: --output/, 'before the node is asked')
         const none = await command('--model', MODEL, '--cancel').exited
         assert.equal(none.code, 66, none.text)
         await stopCluster([node])

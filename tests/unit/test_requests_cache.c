@@ -171,6 +171,8 @@ static void a_key_gets_nothing_of_models_that_it_may_not_ask(void **state) {
     add_key(f, "secret", key);
     ask(f, &api_openai_chat, CHAT "}");
     expect_status(f, 403, "may not ask");
+    ask(f, &api_openai_chat, "{\"model\":\"no such model\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}");
+    expect_status(f, 403, "may not ask \\\"no such model\\\""); /* and not which models there are */
     assert_int_equal(f->g.metrics.values[METRIC_CACHE_MISSES].count, 0); /* nothing was looked for */
     assert_int_equal(f->g.metrics.values[METRIC_CACHE_HITS].count, 0);
     close_with_cache(f);

@@ -39,7 +39,8 @@ begin() {
     client ready "$PAIR" 2 && client ready "$ONE" 1 && client ready "$OTHER" 1 || fail "the nodes do not become ready" "see $HOME_DIR/*.log"
 }
 
-# Memory for the model, and beside it for the states of half of the beginnings, of about 1,500 tokens: one copy can't keep all of them.
+# Memory for the model, and beside it for the states of 6,000 tokens: five of the eight beginnings, which have about 1,140 tokens each. So what a copy
+# keeps of them lies in its four slots, where other requests need room too, and in this memory.
 memory_for_beginnings() {
     plan=$("$BUILD/bin/caravan" plan "$TOP/models/caravan-demo.gguf" --ctx 2048 --parallel 4 --json) || fail "caravan plan failed" "caravan plan $TOP/models/caravan-demo.gguf"
     whole=$(printf '%s\n' "$plan" | sed 's/.*"whole_bytes":\([0-9]*\).*/\1/') # echo would make lines of what is escaped in texts
@@ -239,7 +240,8 @@ report() {
     words ""
     words "Real nodes with the demo model, one thread each, four requests at a time: eight clients ask again and again for 64 tokens; and eight"
     words "beginnings of 1,000 words are asked for in random order by four clients, of two copies that the gateway chooses among, or of two nodes in turn."
-    words "Each node has memory to store half of the beginnings, beside those that it works on. These processes share two cores with their clients."
+    words "Each node has memory to store five of the beginnings, beside those that it works on. Four clients are fewer than the eight places of two copies, so"
+    words "a first text waits for computing, not for a place. These processes share two cores with their clients."
     figures "tokens a second, ms, or tokens of prompts"
     figure "one copy" copies.one " tokens/s"
     figure "two copies" copies.two " tokens/s"
