@@ -21,6 +21,7 @@ struct known {
     struct jinja_template *parsed; /* NULL: it can't be parsed */
     struct chat_caps caps;
     const struct toolcall_format *format; /* owned */
+    const struct toolcall_reasoning *reasoning;
     struct err broken;             /* why the template is not used; code ERR_OK: it is used */
 };
 
@@ -73,6 +74,7 @@ static void get_to_know(struct chat *c, struct known *k) {
     struct err why = {0};
     char text[sizeof(why.text)];
     k->format = toolcall_detect(k->tmpl);
+    k->reasoning = toolcall_detect_reasoning(k->tmpl);
     err_code code = jinja_parse(k->tmpl, strlen(k->tmpl), &k->parsed, &why);
     if (code == ERR_OK && chat_probe(k->parsed, &c->limits, &k->caps, &why) != ERR_OK) {
         explain(&why, JINJA_TOO_LONG, &why);
@@ -260,6 +262,7 @@ err_code chat_render(struct chat *c, const struct chat_input *in, struct buf *ou
     yyjson_doc_free(words);
     size_t bos_len = in->bos != NULL ? strlen(in->bos) : 0;
     bool has_bos = bos_len > 0 && out->len - start >= bos_len && memcmp(out->data + start, in->bos, bos_len) == 0;
-    if (code == ERR_OK && ret != NULL) *ret = (struct chat_answer){.has_bos = has_bos, .format = format};
+    const struct toolcall_reasoning *reasoning = k != NULL ? k->reasoning : toolcall_detect_reasoning(in->tmpl);
+    if (code == ERR_OK && ret != NULL) *ret = (struct chat_answer){.has_bos = has_bos, .format = format, .reasoning = reasoning};
     return code;
 }

@@ -50,6 +50,7 @@ struct chat_input {
 struct chat_answer {
     bool has_bos; /* the prompt begins with the bos text, so the tokenizer must not add another */
     const struct toolcall_format *format; /* how the model writes tool calls; never NULL, valid until the next call on the chat */
+    const struct toolcall_reasoning *reasoning; /* how it writes its reasoning; NULL: without marks */
 };
 
 struct chat;

@@ -112,6 +112,7 @@ void call_prompt_set(struct call *call, const struct render_answer *answer) {
     struct api_request *r = &call->request;
     toolcall_format_free(call->output.format);
     call->output.format = toolcall_format_copy(answer->format);
+    call->output.reasoning = answer->reasoning;
     if (r->n_prompts == 0) r->prompts = arena_alloc(r->arena, sizeof(*r->prompts));
     r->n_prompts = 1;
     char *text = arena_alloc(r->arena, answer->len + 1); /* not a C string: it may hold NUL */
@@ -234,8 +235,11 @@ void call_prompt_output(struct call *call) {
     const struct api_request *r = &call->request;
     struct output_options *o = &call->output;
     if (r->chat == NULL || r->n_prompts == 0) return; /* plain text goes on as plain text */
-    if (o->format == NULL) o->format = toolcall_detect(NULL); /* nothing was rendered */
-    if (!o->format->harmony) o->reasoning = toolcall_detect_reasoning(call->tmpl);
+    if (o->format == NULL) { /* nothing was rendered */
+        o->format = toolcall_detect(NULL);
+        o->reasoning = toolcall_detect_reasoning(call->tmpl);
+    }
+    if (o->format->harmony) o->reasoning = NULL;
     o->content_open = r->continues;
     read_reasoning(call, o);
     o->call_open = !r->continues && toolcall_call_open(o->format, r->prompts[0].text, r->prompts[0].len);

@@ -71,6 +71,7 @@ static void job_run(struct chat *c, struct render_job *j) {
     j->code = chat_render(c, &in, &j->text, &answer, &j->err);
     j->answer.has_bos = answer.has_bos;
     j->answer.format = toolcall_format_copy(answer.format);
+    j->answer.reasoning = answer.reasoning;
     j->answer.text = buf_cstr(&j->text);
     j->answer.len = j->text.len;
 }

@@ -26,6 +26,7 @@ struct render_answer {
     size_t len;
     bool has_bos;
     const struct toolcall_format *format; /* toolcall_format_copy keeps it */
+    const struct toolcall_reasoning *reasoning; /* NULL: without marks */
     struct chat_caps caps;
 };
 /* Errors as in chat/render.h. ERR_BUSY: too many jobs wait. */
