@@ -57,8 +57,8 @@ static err_code read_on_absent(const char *text, struct call_route *r, struct er
 static err_code check_cache(const char *text, struct call_route *r, struct err *e) {
     (void)r;
     if (strcasecmp(text, "any") == 0) return ERR_OK;
-    return err_set(e, ERR_INVALID, "header x-caravan-cache: expected \"any\", got \"%.40s\"; Cache-Control: no-store or no-cache forbid the cache",
-                   text);
+    return err_set(e, ERR_INVALID,
+                   "header x-caravan-cache: expected \"any\", got \"%.40s\"; Cache-Control: no-store or no-cache forbid the cache", text);
 }
 
 /* A key made by `caravan keys` has a priority, to which that of the alias is added. Its clients may ask for less, and not for more; and it

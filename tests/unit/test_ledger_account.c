@@ -88,8 +88,9 @@ static void refusals_say_the_amounts(void **state) {
     assert_int_equal(account_claim(a, NOON, &k, &dear, &claim, &retry, &e), ERR_OK);
     struct account_claim second = {0};
     assert_int_equal(account_claim(a, NOON, &k, &cheap, &second, &retry, &e), ERR_QUOTA);
-    assert_string_equal(e.text, "the key \"office\" may use 12.0003 of money a month; 0.000038 are used, and 1000000 more are claimed by requests "
-                                "that run");
+    assert_string_equal(e.text,
+                        "the key \"office\" may use 12.0003 of money a month; 0.000038 are used, and 1000000 more are claimed by requests "
+                        "that run");
     account_settle(a, NOON, &claim, &dear);
     account_book_close(a);
 }
