@@ -153,5 +153,9 @@ await run({
         const good = await plan('llama-8b:q4_k_m', '--fleet', 'rtx4090-24', '--parallel', '1')
         assert.doesNotMatch(good.out, /costs nothing/)
         assert.match(JSON.parse((await plan('llama-70b:q4_k_m', '--fleet', 'mac-mini-m4-56+pi5-16,gbe', '--json')).out).advice, /--parallel 1/)
+        const speed = (text, pattern) => Number(text.match(pattern)?.[1])
+        const large = await plan('llama-8b:q8_0', '--fleet', 'mac-mini-m4-32'), small = await plan('llama-8b:q4_k_m', '--fleet', 'mac-mini-m4-32')
+        const advised = speed(large.out, /a smaller quantisation \(q4_k_m instead of 8\.5 bits a weight\) reads less: ([\d.]+) instead of/), planned = speed(small.out, /then ([\d.]+) tokens\/s for one/)
+        assert(Math.abs(advised / planned - 1) < 0.04, `${advised} tokens/s are advised, ${planned} planned`)
     },
 })
