@@ -9,6 +9,7 @@ set -eu
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 PROJECT=caravan-try$$
 WORK=$(mktemp -d)
+small= # a container of its own
 
 docker version >/dev/null 2>&1 || { echo "no container engine answers: compose.yaml is not tried"; exit 0; }
 if docker compose version >/dev/null 2>&1; then compose="docker compose"
@@ -23,6 +24,7 @@ fail() {
     exit 1
 }
 finish() {
+    [ -z "$small" ] || docker rm -f -v "$small" >/dev/null 2>&1 || true
     compose down -v --timeout 20 >/dev/null 2>&1 || true
     rm -rf "$WORK"
 }
@@ -34,7 +36,10 @@ build() {
         suite=${base#debian:}
         mmdebstrap --quiet --variant=minbase --aptopt="$WORK/apt.conf" "${suite%-slim}" - | docker import - "$base" >/dev/null
     fi
-    docker build ${NETWORK:+--network "$NETWORK"} -t caravan "$TOP" >"$WORK/build.log" 2>&1 || { tail -20 "$WORK/build.log"; fail "the image is built"; }
+    docker build ${NETWORK:+--network "$NETWORK"} -t caravan "$TOP" >"$WORK/build.log" 2>&1 || {
+        tail -20 "$WORK/build.log"
+        fail "the image is built"
+    }
     echo "ok - the image is built"
     grep -o "note: no npm.*" "$WORK/build.log" || true
 }
@@ -93,13 +98,13 @@ all_know
 [ "$(ask "$KEY")" = 200 ] || { cat "$WORK/answer"; fail "the model answers after a restart"; }
 echo "ok - down and up again keeps nodes and model"
 
-offer=$(docker run -d --rm --memory 400m caravan up)
+small=$(docker run -d --rm --memory 400m caravan up)
 tries=30
-until docker exec "$offer" caravan nodes >"$WORK/nodes" 2>&1; do
+until docker exec "$small" caravan nodes >"$WORK/nodes" 2>&1; do
     tries=$((tries - 1))
     [ $tries -gt 0 ] || { cat "$WORK/nodes"; fail "a node with little memory starts"; }
     sleep 1
 done
-docker logs "$offer" 2>&1 | grep 'offers [0-9.]* MB to models' || { docker logs "$offer"; fail "a node offers what its container has"; }
-docker stop -t 20 "$offer" >/dev/null
+docker logs "$small" 2>&1 | grep 'offers [0-9.]* MB to models' || { docker logs "$small"; fail "a node offers what its container has"; }
+docker stop -t 20 "$small" >/dev/null
 echo "ok - a node offers what its container has left"

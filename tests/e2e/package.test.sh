@@ -173,7 +173,7 @@ for name, service in compose["services"].items():
     for variable in service["environment"]:
         assert variable.removeprefix("CARAVAN_").lower().replace("_", "-") in options, variable
     for volume in service["volumes"]:
-        source, _, target = volume.partition(":")
+        source, target, *_ = volume.split(":")
         assert source.startswith("./") or source in compose["volumes"], volume
         assert f'"{target}"' in docker, f"{volume}: no volume of the image"
     for secret in service["secrets"]:
