@@ -73,12 +73,21 @@ function slowestText(ring) {
     return h('p', { class: 'small' }, h('strong', null, 'Slowest part: '), `${where}, ${milliseconds(ring.slowest.ms)} of each token.`)
 }
 
+const GUESSES = [['own', 'by its own layers'], ['small', 'by a small model'], ['text', 'from the text']]
+
+// How many guesses at the next tokens came true, by where they came from.
+function guessesText(ring) {
+    const kinds = GUESSES.filter(([kind]) => ring.guesses[kind]?.made > 0)
+    if (kinds.length === 0) return null
+    return h('p', { class: 'small' }, h('strong', null, 'Guesses that came true: '), `${kinds.map(([kind, words]) => `${ring.guesses[kind].right} of ${ring.guesses[kind].made} ${words}`).join(', ')}.`)
+}
+
 function ringCard(ring, width) {
     const speed = tokenRate(ring.instance), stages = ring.stages.map((x, i) => ({ ...x, flow: linkRate(ring.instance, i) }))
     return h('section', { class: 'card ringcard', 'data-key': ring.instance, 'aria-label': `The ring of ${ring.name}` },
         h('header', null, h('h2', null, ring.name), h('span', { class: `chip ${ring.state === 'ready' ? 'good' : ring.state === 'failed' ? 'bad' : 'warn'}` }, ring.state),
             h('span', { class: 'muted small number' }, `${plural(ring.stages.length, 'machine')}, ${plural(ring.layers, 'layer')}${ring.predicted > 0 ? `, ${rate(ring.predicted)} tokens/s predicted` : ''}${speed > 0 ? `, ${rate(speed)} tokens/s now` : ''}`)),
-        ring.stages.length > 0 ? [h('div', { class: 'drawing' }, ringDrawing({ ...ring, speed, stages }, width)), layerStrip(ring), slowestText(ring)] : h('p', { class: `notice${ring.state === 'failed' ? ' bad' : ''}` }, ring.message))
+        ring.stages.length > 0 ? [h('div', { class: 'drawing' }, ringDrawing({ ...ring, speed, stages }, width)), layerStrip(ring), slowestText(ring), guessesText(ring)] : h('p', { class: `notice${ring.state === 'failed' ? ' bad' : ''}` }, ring.message))
 }
 
 // ---- the machines ----

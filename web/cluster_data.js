@@ -47,9 +47,9 @@ export function ringsOf(status) {
         for (const node of status.nodes)
             for (const stage of node.stages) if (stage.instance === model.instance) stages.push({ ...stage, node: node.name, id: node.id, memory: node.memory, held: heldBy(node), links: node.links })
         stages.sort((a, b) => a.stage - b.stage)
-        const steps = stepsOf(status.rings.find((r) => r.instance === model.instance))
+        const seen = status.rings.find((r) => r.instance === model.instance), steps = stepsOf(seen)
         rings.push({
-            name: model.name, instance: model.instance, state: model.state, layers: model.layers, message: model.message, predicted: model.predicted_tokens_per_second,
+            name: model.name, instance: model.instance, state: model.state, layers: model.layers, message: model.message, predicted: model.predicted_tokens_per_second, guesses: seen?.guesses ?? {},
             stages: stages.map((x, i) => {
                 const link = x.links.find((l) => l.id === stages[(i + 1) % stages.length].id)
                 const back = stages[(i + 1) % stages.length].links.find((l) => l.id === x.id)

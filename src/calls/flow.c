@@ -16,6 +16,7 @@ struct stage_sums {
 struct ring {
     char instance[ROUTER_MAX_NAME];
     uint64_t tokens;
+    struct request_guesses guesses[REQUEST_GUESS_KINDS];
     uint32_t n_stage;
     struct stage_sums stages[REQUEST_MAX_HOPS];
 };
@@ -47,6 +48,7 @@ void flow_event(struct flow *f, const char *instance, const struct request_event
     struct ring *r = ring_of(f, instance);
     r->tokens += ev->kind == REQUEST_TOKEN;
     f->tokens += ev->kind == REQUEST_TOKEN;
+    if (ev->kind == REQUEST_DONE) request_guesses_add(ev, r->guesses);
     for (uint32_t i = 0; ev->kind == REQUEST_DONE && i < ev->n_hop; i++) {
         const struct request_hop *h = &ev->hops[i];
         if (h->stage >= REQUEST_MAX_HOPS) continue;
@@ -59,6 +61,15 @@ void flow_event(struct flow *f, const char *instance, const struct request_event
     }
 }
 
+static void put_guesses(const struct ring *r, yyjson_mut_doc *doc, yyjson_mut_val *o) {
+    yyjson_mut_val *kinds = yyjson_mut_obj_add_obj(doc, o, "guesses");
+    for (int i = 0; i < REQUEST_GUESS_KINDS; i++) {
+        yyjson_mut_val *kind = yyjson_mut_obj_add_obj(doc, kinds, request_guess_name(i));
+        yyjson_mut_obj_add_uint(doc, kind, "made", r->guesses[i].made);
+        yyjson_mut_obj_add_uint(doc, kind, "right", r->guesses[i].right);
+    }
+}
+
 uint64_t flow_tokens(const struct flow *f) { return f->tokens; }
 
 void flow_status(const struct flow *f, yyjson_mut_doc *doc, yyjson_mut_val *root) {
@@ -68,6 +79,7 @@ void flow_status(const struct flow *f, yyjson_mut_doc *doc, yyjson_mut_val *root
         yyjson_mut_val *o = yyjson_mut_arr_add_obj(doc, rings), *stages;
         yyjson_mut_obj_add_strcpy(doc, o, "instance", r->instance);
         yyjson_mut_obj_add_uint(doc, o, "tokens", r->tokens);
+        put_guesses(r, doc, o);
         stages = yyjson_mut_obj_add_arr(doc, o, "stages");
         for (uint32_t k = 0; k < r->n_stage; k++) {
             yyjson_mut_val *s = yyjson_mut_arr_add_obj(doc, stages);

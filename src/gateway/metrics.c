@@ -12,9 +12,9 @@
 static const uint32_t bucket_us[METRIC_BUCKETS] = {1000,   2500,    5000,    10000,   25000,    50000,    100000,   250000,
                                                    500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000, 300000000};
 
-enum kind { COUNTER, TIME, GAUGE, STAGE, STAGE_TIME, CLOUD, CLOUD_GAUGE, KINDS };
+enum kind { COUNTER, TIME, GAUGE, STAGE, STAGE_TIME, GUESS, CLOUD, CLOUD_GAUGE, KINDS };
 static const char *const types[KINDS] = {[COUNTER] = "counter",    [TIME] = "histogram", [GAUGE] = "gauge",      [STAGE] = "counter",
-                                         [STAGE_TIME] = "counter", [CLOUD] = "counter",  [CLOUD_GAUGE] = "gauge"};
+                                         [STAGE_TIME] = "counter", [GUESS] = "counter",  [CLOUD] = "counter", [CLOUD_GAUGE] = "gauge"};
 static const struct {
     const char *name;
     enum kind kind;
@@ -51,6 +51,7 @@ static struct metrics_ring *ring_of(struct gateway_metrics *m, const char *model
 
 void metrics_ring(struct gateway_metrics *m, const char *model, const struct request_event *done) {
     struct metrics_ring *r = ring_of(m, model);
+    request_guesses_add(done, r->guesses);
     for (uint32_t i = 0; i < done->n_hop; i++) {
         const struct request_hop *h = &done->hops[i];
         if (h->stage >= REQUEST_MAX_HOPS) continue;
@@ -113,6 +114,16 @@ static void append_stages(const struct gateway_metrics *m, enum gateway_metric w
         }
 }
 
+static void append_guesses(const struct gateway_metrics *m, enum gateway_metric which, struct buf *out) {
+    for (size_t i = 0; i < m->n_rings; i++)
+        for (int k = 0; k < REQUEST_GUESS_KINDS; k++) {
+            const struct request_guesses *g = &m->rings[i].guesses[k];
+            buf_printf(out, "%s{model=\"", rows[which].name);
+            append_value(m->rings[i].model, out);
+            buf_printf(out, "\",kind=\"%s\"} %" PRIu64 "\n", request_guess_name(k), which == METRIC_GUESSES ? g->made : g->right);
+        }
+}
+
 void metrics_append(const struct gateway_metrics *m, struct buf *out) {
     for (int k = 0; k < METRIC_COUNT; k++) {
         enum kind kind = rows[k].kind;
@@ -120,6 +131,7 @@ void metrics_append(const struct gateway_metrics *m, struct buf *out) {
         metrics_append_head((enum gateway_metric)k, out);
         if (kind == TIME) append_histogram(m, (enum gateway_metric)k, out);
         else if (kind == STAGE || kind == STAGE_TIME) append_stages(m, (enum gateway_metric)k, out);
+        else if (kind == GUESS) append_guesses(m, (enum gateway_metric)k, out);
         else buf_printf(out, "%s %" PRIu64 "\n", rows[k].name, m->values[k].count);
     }
 }

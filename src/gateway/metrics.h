@@ -29,6 +29,7 @@ struct gateway_metrics {
         struct {
             uint64_t frames, compute_us, wait_us, hop_us;
         } stages[REQUEST_MAX_HOPS];
+        struct request_guesses guesses[REQUEST_GUESS_KINDS];
     } rings[METRIC_MODELS];
     size_t n_rings;
 };

@@ -473,6 +473,8 @@ static void fill_done(const struct sched *s, const struct sched_req *r, struct r
     ev->draft_accepted = r->spec.n_accepted;
     ev->mtp_tokens = r->spec.n_own_sent;
     ev->mtp_accepted = r->spec.n_own_accepted;
+    ev->small_tokens = r->spec.n_small_sent;
+    ev->small_accepted = r->spec.n_small_accepted;
     ev->n_hop = s->config.n_stage;
     memcpy(ev->hops, r->hops, s->config.n_stage * sizeof(*r->hops));
     clock_us admitted = r->admitted != 0 ? r->admitted : r->ended;

@@ -67,6 +67,7 @@ void sched_spec_push(struct sched_spec *sp, int32_t token, bool sampled) {
 void sched_spec_accept(struct sched_spec *sp) {
     sp->n_accepted++;
     sp->n_own_accepted += sp->kind == SCHED_GUESS_MTP;
+    sp->n_small_accepted += sp->kind == SCHED_GUESS_DRAFT;
 }
 
 void sched_spec_offer(struct sched_spec *sp, const struct engine_guess *guesses, uint32_t n) {
@@ -268,6 +269,7 @@ uint32_t sched_spec_choose(struct sched_spec *sp, const struct sched_time *time,
     if (sends(&choice)) sp->lessons->kinds[sp->kind].passed_over = 0;
     sp->n_sent += choice.n;
     if (sp->kind == SCHED_GUESS_MTP) sp->n_own_sent += choice.n;
+    if (sp->kind == SCHED_GUESS_DRAFT) sp->n_small_sent += choice.n;
     *ret_expected = choice.expected;
     return choice.n;
 }

@@ -78,6 +78,7 @@ struct sched_spec {
     int32_t unsent;                      /* the first of those that gave way to another kind, for the next token; -1: there is none */
     uint32_t n_sent, n_accepted;         /* over the sequence's life */
     uint32_t n_own_sent, n_own_accepted; /* of these, guesses of the model's own layers */
+    uint32_t n_small_sent, n_small_accepted; /* and of the small model */
 };
 /* n: tokens that the sequence may have in all. */
 void sched_spec_start(struct sched_spec *sp, uint32_t n, struct sched_spec_lessons *lessons);

@@ -97,14 +97,28 @@ static const char *short_name(const char *name, uint32_t width, char out[MODEL_N
     return out;
 }
 
+/* "71 % of 830": of the guesses so far, those that came true; "" if there were none. */
+static const char *put_guesses(const struct ring *r, char out[STR_SHORT]) {
+    yyjson_val *key, *kind;
+    size_t i, max;
+    uint64_t made = 0, right = 0;
+    yyjson_obj_foreach(yyjson_obj_get(r->now, "guesses"), i, max, key, kind) {
+        made += answer_number(kind, "made");
+        right += answer_number(kind, "right");
+    }
+    out[0] = '\0';
+    if (made > 0) snprintf(out, STR_SHORT, "%.0f %% of %llu", 100 * (double)right / (double)made, (unsigned long long)made);
+    return out;
+}
+
 static void put_stage(struct table *t, const struct ring *r, const char *name, yyjson_val *instance, yyjson_val *stage, size_t i,
                       const char *traffic) {
-    char layers[48], compute[STR_SHORT], hop[STR_SHORT], rate[STR_SHORT] = "";
+    char layers[48], compute[STR_SHORT], hop[STR_SHORT], rate[STR_SHORT] = "", guesses[STR_SHORT] = "";
     struct buf state;
     buf_init(&state, 4096);
     snprintf(layers, sizeof(layers), "%llu-%llu", (unsigned long long)answer_number(stage, "first_layer"),
              (unsigned long long)answer_number(stage, "last_layer"));
-    if (i == 0) snprintf(rate, sizeof(rate), "%.1f", ring_rate(r));
+    if (i == 0) snprintf(rate, sizeof(rate), "%.1f", ring_rate(r)), put_guesses(r, guesses);
     if (strcmp(answer_text(stage, "state"), "ready") != 0) {
         buf_append_str(&state, answer_text(stage, "state"));
         if (strcmp(answer_text(stage, "state"), "loading") == 0) answer_put_progress(stage, &state);
@@ -118,6 +132,7 @@ static void put_stage(struct table *t, const struct ring *r, const char *name, y
                            put_step(r, i, "hop_us", hop),
                            traffic,
                            rate,
+                           guesses,
                            buf_cstr(&state)};
     table_row(t, cells);
     buf_done(&state);
@@ -143,7 +158,7 @@ static void put_instance(struct table *t, const struct top_look *now, const stru
             put_stage(t, &r, name, instance, stage, i, put_traffic(now, before, &r, i, id, traffic));
         }
     if (yyjson_arr_size(stages) > 0) return;
-    const char *cells[] = {name, "-", "-", "-", "-", "-", "", answer_text(instance, "state")};
+    const char *cells[] = {name, "-", "-", "-", "-", "-", "", "", answer_text(instance, "state")};
     table_row(t, cells);
 }
 
@@ -168,7 +183,7 @@ static void put_sums(const struct top_look *now, const struct top_look *before, 
 void top_put(const struct top_look *now, const struct top_look *before, uint32_t width, struct buf *out) {
     static const struct table_column columns[] = {{"MODEL", 12, false, 0},  {"NODE", 8, false, 0}, {"LAYERS", 0, false, 2},
                                                   {"COMPUTE", 0, true, 3},  {"HOP", 0, true, 4},   {"SENDS", 0, true, 1},
-                                                  {"TOKENS/S", 0, true, 0}, {"STATE", 0, false, 0}};
+                                                  {"TOKENS/S", 0, true, 0}, {"GUESSES", 0, true, 1}, {"STATE", 0, false, 0}};
     yyjson_val *model, *instance;
     size_t i, max, k, n, rows = 0;
     struct table *t = table_create(columns, ARRAY_LEN(columns));

@@ -18,7 +18,7 @@
 #define FRAME_VERSION 1           /* of the header alone; it never changes, so that any two builds can refuse each other */
 
 /* The version of the protocol, on every kind of link: HELLO and WELCOME carry it, and both ends must have the same version. */
-enum { WIRE_VERSION = 8 };
+enum { WIRE_VERSION = 9 };
 
 enum frame_type {
 #define FRAME(name, number, links, max, what) FRAME_##name = number,

@@ -111,6 +111,25 @@ void request_event_rename(uint8_t *data, size_t len, uint64_t id) {
 
 bool request_event_is_last(const struct request_event *ev) { return ev->kind == REQUEST_DONE || ev->kind == REQUEST_FAILED; }
 
+const char *request_guess_name(int kind) {
+    static const char *const names[REQUEST_GUESS_KINDS] = {"text", "small", "own"};
+    return names[kind];
+}
+
+/* A head of another machine may count anything. */
+static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+void request_guesses_add(const struct request_event *done, struct request_guesses *sums) {
+    uint64_t made = (uint64_t)done->small_tokens + done->mtp_tokens, right = (uint64_t)done->small_accepted + done->mtp_accepted;
+    const struct request_guesses more[REQUEST_GUESS_KINDS] = {{less(done->draft_tokens, made), less(done->draft_accepted, right)},
+                                                              {done->small_tokens, done->small_accepted},
+                                                              {done->mtp_tokens, done->mtp_accepted}};
+    for (int i = 0; i < REQUEST_GUESS_KINDS; i++) {
+        sums[i].made += more[i].made;
+        sums[i].right += more[i].right;
+    }
+}
+
 /* ---- EVAL and LOGITS ---- */
 
 void request_eval_init(struct request_eval *ev) { field_init(request_eval_fields(), ev); }

@@ -56,6 +56,15 @@ err_code request_event_peek(const uint8_t *data, size_t len, struct request_even
 void request_event_rename(uint8_t *data, size_t len, uint64_t id);
 bool request_event_is_last(const struct request_event *ev);
 
+/* Where guesses of a request that has ended came from: its own text, a small model, the model's own layers. */
+enum { REQUEST_GUESS_KINDS = 3 };
+struct request_guesses {
+    uint64_t made, right; /* those that travelled; of these, those that came true */
+};
+const char *request_guess_name(int kind);
+/* Adds those of this event to sums[REQUEST_GUESS_KINDS]. */
+void request_guesses_add(const struct request_event *done, struct request_guesses *sums);
+
 /* ---- EVAL: explicit batches of one sequence from position 0, computed exactly as they are given ---- */
 
 /* The answer is a LOGITS frame for each batch, then an EVENT (DONE, or FAILED). */

@@ -22,6 +22,16 @@ async function counts(api) {
     return { sent: count('caravan_mtp_tokens_total'), right: count('caravan_mtp_accepted_total') }
 }
 
+// The same, as the metrics and the status say it for each model and each kind of guesses.
+async function countsByKind(api) {
+    const text = await (await fetch(`${api}/metrics`)).text(), sums = {}
+    for (const [, right, kind, n] of text.matchAll(/^caravan_guesses_(right_)?total\{model="[^"]*demo-mtp[^"]*",kind="(\w+)"\} (\d+)$/gm))
+        (sums[kind] ??= {})[right ? 'right' : 'made'] = Number(n)
+    const { rings } = await (await fetch(`${api}/caravan/v1/status`)).json()
+    assert.deepEqual(rings.map((ring) => ring.guesses), [sums])
+    return sums
+}
+
 async function answers(api) {
     const texts = []
     for (const wish of wishes) for (const q of questions) texts.push((await ask(api, q, { max_tokens: 80, ...wish })).text)
@@ -38,6 +48,9 @@ async function onTwoNodes() {
     assert.deepEqual(await answers(nodes[0].api), plain)
     const { sent, right } = await counts(nodes[0].api)
     assert.ok(right > 50 && right <= sent, `${right} of ${sent} guesses were right`)
+    const kinds = await countsByKind(nodes[0].api)
+    assert.deepEqual(kinds.own, { made: sent, right })
+    assert.deepEqual(kinds.small, { made: 0, right: 0 })
 
     // several at once, one of them cancelled in its middle
     const leaving = new AbortController()

@@ -32,9 +32,16 @@ static void tokens_and_times_add_up(void **state) {
     ev.n_hop = 2;
     ev.hops[0] = (struct request_hop){.stage = 1, .frames = 3, .compute_us = 30, .wait_us = 1, .hop_us = 12};
     ev.hops[1] = (struct request_hop){.stage = REQUEST_MAX_HOPS, .frames = 9}; /* a peer's nonsense */
+    ev.draft_tokens = 10; /* of these, 5 from the text, of which 1 came true */
+    ev.draft_accepted = 6;
+    ev.mtp_tokens = 3;
+    ev.mtp_accepted = 3;
+    ev.small_tokens = ev.small_accepted = 2;
     flow_event(f, "a", &ev);
+    ev.mtp_tokens = ev.mtp_accepted = 20; /* a peer's nonsense */
     flow_event(f, "a", &ev);
-    expect_status(f, "{\"rings\":[{\"instance\":\"a\",\"tokens\":2,\"stages\":[{\"frames\":0,\"compute_us\":0,\"wait_us\":0,\"hop_us\":0},"
+    expect_status(f, "{\"rings\":[{\"instance\":\"a\",\"tokens\":2,\"guesses\":{\"text\":{\"made\":5,\"right\":1},"
+                     "\"small\":{\"made\":4,\"right\":4},\"own\":{\"made\":23,\"right\":23}},\"stages\":[{\"frames\":0,\"compute_us\":0,\"wait_us\":0,\"hop_us\":0},"
                      "{\"frames\":6,\"compute_us\":60,\"wait_us\":2,\"hop_us\":24}]}]}");
     flow_free(f);
 }

@@ -16,8 +16,8 @@
 
 /* ---- refusals: both ends must know why ---- */
 
-#define VERSION "8" /* WIRE_VERSION as text */
-_Static_assert(WIRE_VERSION == 8, "VERSION is the old one");
+#define VERSION "9" /* WIRE_VERSION as text */
+_Static_assert(WIRE_VERSION == 9, "VERSION is the old one");
 
 static void test_refused_identities(void **state) {
     (void)state;
