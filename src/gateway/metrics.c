@@ -13,7 +13,7 @@ static const uint32_t bucket_us[METRIC_BUCKETS] = {1000,   2500,    5000,    100
                                                    500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000, 300000000};
 
 enum kind { COUNTER, TIME, GAUGE, STAGE, STAGE_TIME, GUESS, CLOUD, CLOUD_GAUGE, KINDS };
-static const char *const types[KINDS] = {[COUNTER] = "counter",    [TIME] = "histogram", [GAUGE] = "gauge",      [STAGE] = "counter",
+static const char *const types[KINDS] = {[COUNTER] = "counter",    [TIME] = "histogram", [GAUGE] = "gauge",   [STAGE] = "counter",
                                          [STAGE_TIME] = "counter", [GUESS] = "counter",  [CLOUD] = "counter", [CLOUD_GAUGE] = "gauge"};
 static const struct {
     const char *name;

@@ -12,8 +12,8 @@
  * sampled token, for the sequence's next frame.
  *
  * Two measurements decide how many guesses are sent: how often guesses of this kind came true in this sequence (guesses that are not sent
- * are checked, too, at no cost), and how long the stages take for one more position. A sequence begins with what those before it have taught
- * about the model. Sans-I/O; it changes only the values that it is given. Owner: the scheduler. */
+ * are checked, too, at no cost), and how long the stages take for one more position. A sequence begins with what those before it have
+ * taught about the model. Sans-I/O; it changes only the values that it is given. Owner: the scheduler. */
 #ifndef CARAVAN_SCHED_SPEC_H
 #define CARAVAN_SCHED_SPEC_H
 

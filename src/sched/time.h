@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * How long the stages take for frames of each size, by the traces that come back, and the time of a round of the ring. Times are kept by
  * size, not fitted to a line: a batch of 4 may take no longer than one of 3, and one of 1 as long as one of 2. Where one size's
- * time changes, those of the others change in proportion: what slows one frame down slows all, and some sizes are measured rarely. Frames of
- * decode tokens and frames with pieces of prompts are kept apart, since the tail computes logits for every decode token. Sans-I/O; owner: the scheduler. */
+ * time changes, those of the others change in proportion: what slows one frame down slows all, and some sizes are measured rarely.
+ * Frames of decode tokens and frames with pieces of prompts are kept apart, since the tail computes logits for every decode token.
+ * Sans-I/O; owner: the scheduler. */
 #ifndef CARAVAN_SCHED_TIME_H
 #define CARAVAN_SCHED_TIME_H
 

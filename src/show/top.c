@@ -102,7 +102,7 @@ static const char *put_guesses(const struct ring *r, char out[STR_SHORT]) {
     yyjson_val *key, *kind;
     size_t i, max;
     uint64_t made = 0, right = 0;
-    yyjson_obj_foreach(yyjson_obj_get(r->now, "guesses"), i, max, key, kind) {
+    yyjson_obj_foreach(json_some(yyjson_obj_get(r->now, "guesses")), i, max, key, kind) {
         made += answer_number(kind, "made");
         right += answer_number(kind, "right");
     }
@@ -181,8 +181,8 @@ static void put_sums(const struct top_look *now, const struct top_look *before, 
 }
 
 void top_put(const struct top_look *now, const struct top_look *before, uint32_t width, struct buf *out) {
-    static const struct table_column columns[] = {{"MODEL", 12, false, 0},  {"NODE", 8, false, 0}, {"LAYERS", 0, false, 2},
-                                                  {"COMPUTE", 0, true, 3},  {"HOP", 0, true, 4},   {"SENDS", 0, true, 1},
+    static const struct table_column columns[] = {{"MODEL", 12, false, 0},  {"NODE", 8, false, 0},   {"LAYERS", 0, false, 2},
+                                                  {"COMPUTE", 0, true, 3},  {"HOP", 0, true, 4},     {"SENDS", 0, true, 1},
                                                   {"TOKENS/S", 0, true, 0}, {"GUESSES", 0, true, 1}, {"STATE", 0, false, 0}};
     yyjson_val *model, *instance;
     size_t i, max, k, n, rows = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * `caravan verify`: runs the whole model in one stage process and the cut one in several, over real ring links, on the same batches (a
  * prompt in chunks, then tokens one by one, as the whole model would greedily choose them), and compares every logit. Where the model
- * guesses with its own layers, the slices also write the text, and have to make the same guesses. Exit status: 0 identical, 2 close (all first choices equal, largest difference under 1e-2), 1 differs or fails, 3 runs whole only. */
+ * guesses with its own layers, the slices also write the text, and have to make the same guesses. Exit status: 0 identical,
+ * 2 close (all first choices equal, largest difference under 1e-2), 1 differs or fails, 3 runs whole only. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -41,7 +41,8 @@ static void tokens_and_times_add_up(void **state) {
     ev.mtp_tokens = ev.mtp_accepted = 20; /* a peer's nonsense */
     flow_event(f, "a", &ev);
     expect_status(f, "{\"rings\":[{\"instance\":\"a\",\"tokens\":2,\"guesses\":{\"text\":{\"made\":5,\"right\":1},"
-                     "\"small\":{\"made\":4,\"right\":4},\"own\":{\"made\":23,\"right\":23}},\"stages\":[{\"frames\":0,\"compute_us\":0,\"wait_us\":0,\"hop_us\":0},"
+                     "\"small\":{\"made\":4,\"right\":4},\"own\":{\"made\":23,\"right\":23}},\"stages\":[{\"frames\":0,\"compute_us\":0,"
+                     "\"wait_us\":0,\"hop_us\":0},"
                      "{\"frames\":6,\"compute_us\":60,\"wait_us\":2,\"hop_us\":24}]}]}");
     flow_free(f);
 }

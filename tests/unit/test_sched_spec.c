@@ -367,7 +367,7 @@ static void test_sequences_learn_from_each_other(void **state) {
     sched_spec_done(&w.spec);
 }
 
-/* A machine that is busy with other work, and is not any more: sizes that are not measured meanwhile become dearer and cheaper with the others. */
+/* A machine that is busy with other work, and is not any more: sizes that are not measured meanwhile change with the others. */
 static void test_a_busy_machine_makes_all_frames_slow(void **state) {
     (void)state;
     struct world w;
