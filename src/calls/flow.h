@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What the answers that come to this node show of each ring: tokens so far, guesses and those that came true, and where the time of its
- * stages went. Sums since the ring was first seen: who looks twice sees the rate. Live, for `caravan top` and GET /caravan/v1/status; plans learn from plan/learn
- * instead, which takes only requests that ran alone. Loop thread only; owned by calls. */
+ * stages went. Sums since the ring was first seen: who looks twice sees the rate. Live, for `caravan top` and GET /caravan/v1/status; plans
+ * learn from plan/learn instead, which takes only requests that ran alone. Loop thread only; owned by calls. */
 #ifndef CARAVAN_CALLS_FLOW_H
 #define CARAVAN_CALLS_FLOW_H
 
