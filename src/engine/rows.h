@@ -24,8 +24,8 @@ struct engine_rows {
 
 /* One reference, which the caller has; values, places and ids are not set. NULL: no memory for them. */
 struct engine_rows *engine_rows_create(uint32_t n, uint32_t width);
-/* Sets the ids, by the hash of all that the model gets to see: so they mean the same in every process, at any time. The ids of a few rows
- * are too short for a hash, and are drawn by lot: who made a second picture for them on purpose would be taken for the first one. */
+/* Sets the ids, by the hash of all that the model gets to see: so they mean the same in every process, at any time. Those of a
+ * few rows are drawn by lot: their hash would be so short that somebody could make another picture for it. */
 void engine_rows_name(struct engine_rows *r);
 struct engine_rows *engine_rows_keep(struct engine_rows *r);
 void engine_rows_release(struct engine_rows *r); /* NULL is fine */

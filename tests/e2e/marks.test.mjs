@@ -74,7 +74,7 @@ for (const [arch, options] of [['gemma3', []], ['gpt-oss', []], ['qwen35', []], 
         const most = (plain[options] ??= await takenOver('llama', options)), got = await takenOver(arch, options)
         console.log(`${arch} ${options}: ${got} tokens taken over, by a plain model ${most}`)
         for (const [i, name] of Object.keys(CHATS).entries()) {
-            assert.ok(most[i] >= 150, `${name}: a plain model takes over ${most[i]}`)
+            assert.ok(most[i] >= 100, `${name}: a plain model takes over ${most[i]}`)
             assert.ok(got[i] >= 0.9 * most[i], `${name}: ${got[i]}, a plain model ${most[i]}`)
         }
     })
