@@ -5,7 +5,8 @@
 # Usage: tools/test-arm64.sh [PART...]     build unit verify zoo demo ring (default: all, in this order)
 # It needs Linux with binfmt_misc in user namespaces (6.7 or newer), or qemu-aarch64 registered there; gcc-aarch64-linux-gnu and
 # qemu-user-static (on newer systems qemu-user). It changes nothing outside of build/.
-# Environment: CARAVAN_SYSROOT_DIR as in tools/sysroot.sh; TESTS: names of unit tests; ZOO: a regular expression of architectures
+# Environment: CARAVAN_SYSROOT_DIR as in tools/sysroot.sh; TESTS: names of unit tests; ZOO: a regular expression of architectures; VARIANT: of
+# ggml's CPU backend ("": the best one). The best one computes with scalable vectors (SVE), whose emulation takes five times as long.
 set -eu
 
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
@@ -19,6 +20,7 @@ TESTS=${TESTS:-base_json base_log base_str base_small api_custom api_openai cach
     model_facts os_cgroup os_cores program_messages sched_alone sched_mark sched_rows stage_loop stage_spin store_cache
     wire_frame wire_link wire_handshake wire_compute wire_msg wire_request wire_result}
 ZOO=${ZOO:-'^(llama|qwen3|mamba)$'}
+VARIANT=${VARIANT-armv8.2_1}
 
 fail() {
     printf 'test-arm64: error: %s\nhint: %s\n' "$1" "$2" >&2
@@ -33,9 +35,9 @@ if [ -z "${CARAVAN_ARM64_RUNS:-}" ]; then
     emulator=$(command -v qemu-aarch64-static || command -v qemu-aarch64) || fail "there is no qemu-aarch64" "install qemu-user-static"
     command -v aarch64-linux-gnu-gcc >/dev/null || fail "there is no aarch64-linux-gnu-gcc" "install gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"
     export CARAVAN_ARM64_RUNS=1
-    if grep -qs '^enabled' /proc/sys/fs/binfmt_misc/qemu-aarch64; then exec "$0" "$@"; fi
     # shellcheck disable=SC2016 # for the inner shell
-    exec unshare -Urm sh -ec 'mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && printf "%s\n" "$1" >/proc/sys/fs/binfmt_misc/register || {
+    exec unshare -Urm sh -ec 'grep -qs "^enabled" /proc/sys/fs/binfmt_misc/qemu-aarch64 ||
+        { mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && printf "%s\n" "$1" >/proc/sys/fs/binfmt_misc/register; } || {
             echo "test-arm64: error: the kernel does not give programs for ARM to an emulator here" >&2
             echo "hint: it needs Linux 6.7 with user namespaces, or qemu-aarch64 registered: systemctl restart systemd-binfmt" >&2
             exit 1
@@ -44,7 +46,8 @@ if [ -z "${CARAVAN_ARM64_RUNS:-}" ]; then
         exec "$@"' sh ":caravan:M::$magic:$mask:$emulator:F" "$0" "$@"
 fi
 
-export CARAVAN_GPU_LAYERS=0 CARAVAN_NO_DISCOVERY=yes CARAVAN_SOURCE="$TOP" CARAVAN_BUILD="$ARM"
+# One thread each: threads that wait for one another spin, and emulated spinning takes the time of the one they wait for.
+export CARAVAN_GPU_LAYERS=0 CARAVAN_THREADS=1 CARAVAN_NO_DISCOVERY=yes CARAVAN_SOURCE="$TOP" CARAVAN_BUILD="$ARM"
 work=$(mktemp -d)
 nodes=
 clean() {
@@ -55,6 +58,17 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM
 export HOME="$work"
+
+# In this namespace alone, the folder of backends holds only the variant.
+choose_variant() {
+    backends=$(echo "$TOP"/build/sysroot-arm64/usr/lib/*/ggml/backends*)
+    [ -n "$VARIANT" ] && [ -d "$backends" ] || return 0
+    [ -f "$backends/libggml-cpu-$VARIANT.so" ] || fail "there is no variant \"$VARIANT\"" "see $backends"
+    mkdir -p "$work/backends"
+    cp "$backends/libggml-cpu-$VARIANT.so" "$work/backends/"
+    mount --bind "$work/backends" "$backends"
+    VARIANT= # done
+}
 
 need() { [ -x "$1" ] || fail "there is no \"$1\"" "$2"; }
 
@@ -136,6 +150,7 @@ done
 for part in "$@"; do
     printf '\n== arm64: %s\n' "$part"
     began=$(date +%s)
+    [ "$part" = build ] || choose_variant
     "part_$part"
     printf '== arm64: %s: good, %s s\n' "$part" "$(($(date +%s) - began))"
 done

@@ -120,7 +120,8 @@ void engine_backends_variant(char *ret, size_t size) {
     memcpy(&function, &symbol, sizeof(function));
     const char *file = symbol != NULL && os_code_path(function, path, sizeof(path)) ? last_part(path) : "";
     bool variant = is_cpu(file) && file[strlen(CPU)] == '-';
-    snprintf(ret, size, "%.*s", variant ? (int)strcspn(file + strlen(CPU) + 1, ".") : 0, variant ? file + strlen(CPU) + 1 : "");
+    const char *name = variant ? file + strlen(CPU) + 1 : "";
+    snprintf(ret, size, "%.*s", variant ? (int)(strlen(name) - strlen(".so")) : 0, name);
 }
 
 /* ---- checking ---- */

@@ -67,6 +67,19 @@ static int32_t experts_in_ram(const struct slice *s, const struct engine_load *l
     return n < layers ? n : ENGINE_MOE_ALL;
 }
 
+static bool has_experts(const struct llama_model *m) {
+    char arch[MODEL_MAX_ARCH], key[MODEL_MAX_ARCH + sizeof ".expert_count"], number[16];
+    if (llama_model_meta_val_str(m, "general.architecture", arch, sizeof(arch)) < 0) return false;
+    snprintf(key, sizeof(key), "%s.expert_count", arch);
+    return llama_model_meta_val_str(m, key, number, sizeof(number)) > 0 && strtol(number, NULL, 10) > 0;
+}
+
+/* May libllama keep copies of experts on GPUs? It refuses a context with such a cache where there are no experts, and with tensors that are
+ * divided among GPUs. While it only lays out, the copies would count as buffers of the slice; nodes offer less of their GPUs instead. */
+static bool caches_experts(const struct slice *s, const struct engine_load *load) {
+    return !s->laid_out && experts_in_ram(s, load) != 0 && has_experts(s->model) && strcmp(load->split_mode, "tensor") != 0;
+}
+
 static enum llama_split_mode split_mode(const char *name) {
     if (strcmp(name, "none") == 0) return LLAMA_SPLIT_MODE_NONE;
     if (strcmp(name, "tensor") == 0) return LLAMA_SPLIT_MODE_TENSOR;
@@ -233,6 +246,7 @@ static err_code make_context(struct slice *s, const struct engine_load *load, st
         params.cb_eval = slice_graph_watch;
         params.cb_eval_user_data = s;
     }
+    if (caches_experts(s, load)) params.moe_cache_size = (size_t)load->moe_cache_mib << 20;
     if (s->n_outputs > 0) params.n_outputs_max = s->n_outputs;
     slice_pool_context(s, &params);
     s->ctx = llama_init_from_model(s->model, params);

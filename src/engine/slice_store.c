@@ -130,7 +130,7 @@ void slice_store_erase(struct slice *s, uint64_t key) {
 }
 
 void engine_slice_format(const struct engine_load *load, struct buf *out) {
-    buf_printf(out, "%s %s %d %s\n%s %s %s %d %d %u %d %d\n", ggml_version(), ggml_commit(), LLAMA_STATE_SEQ_VERSION,
+    buf_printf(out, "%s %s %d %s\n%s %s %s %d %d %u %d %d %u\n", ggml_version(), ggml_commit(), LLAMA_STATE_SEQ_VERSION,
                llama_print_system_info(), load->cache_type_k, load->cache_type_v, load->flash_attn, load->exact, load->n_seq > 1,
-               load->n_rewind, load->n_gpu_layers, load->n_cpu_moe);
+               load->n_rewind, load->n_gpu_layers, load->n_cpu_moe, load->moe_cache_mib);
 }

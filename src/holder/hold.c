@@ -88,6 +88,7 @@ static void hold_own_hardware(struct hold *h, struct stage_order *o) {
     const struct engine_load *own = h->parts.load;
     o->load.n_threads = own->n_threads;
     o->load.n_threads_batch = own->n_threads_batch;
+    o->load.moe_cache_mib = own->moe_cache_mib;
     if (own->n_gpu_layers != ENGINE_GPU_AUTO) { /* else as the coordinator has planned with what this node offers */
         o->load.n_gpu_layers = own->n_gpu_layers;
         o->load.n_cpu_moe = own->n_cpu_moe;

@@ -159,7 +159,8 @@ void measure_doubt(struct measure *m) {
 
 static uint64_t measure_gpu_offer(const struct measure *m, const struct profile_device *d) {
     uint64_t offer = d->memory_free - d->memory_free / GPU_RESERVE;
-    return m->parts.gpu_memory > 0 && m->parts.gpu_memory < offer ? m->parts.gpu_memory : offer;
+    if (m->parts.gpu_memory > 0 && m->parts.gpu_memory < offer) offer = m->parts.gpu_memory;
+    return offer > m->parts.moe_cache ? offer - m->parts.moe_cache : 0;
 }
 
 /* The node offers its RAM and its GPUs' memory. */

@@ -15,6 +15,7 @@ struct measure_parts {
     const char *models_dir; /* on the disk that is measured; NULL: none */
     int32_t n_gpu_layers;   /* as engine_load has it: 0, GPUs here serve no stages */
     int32_t n_cpu_moe;      /* as engine_load has it */
+    uint64_t moe_cache;     /* bytes of each GPU that are left for copies of experts */
     const char *more_backends; /* folder of further backends; NULL: none */
     const char *devices;    /* those that may be used, as engine_load has them; NULL: all that help */
     uint64_t gpu_memory;    /* the most that each GPU offers; 0: what is free there, less a part */

@@ -78,6 +78,7 @@ static void node_open_knowledge(struct node *n) {
                                                         .models_dir = c->models_dir,
                                                         .n_gpu_layers = c->load.n_gpu_layers,
                                                         .n_cpu_moe = c->load.n_cpu_moe,
+                                                        .moe_cache = (uint64_t)c->load.moe_cache_mib << 20,
                                                         .devices = c->load.devices,
                                                         .gpu_memory = c->gpu_memory,
                                                         .more_backends = c->load.more_backends,

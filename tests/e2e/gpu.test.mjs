@@ -125,6 +125,24 @@ await run({
         assert([0, 2].includes(status))
     },
 
+    async 'copies of experts on the card: the slices stay close, a model without experts has none, and the node offers less of the card'() {
+        makeMixture()
+        const env = { ...vulkan(1), CARAVAN_LOG_LEVEL: 'debug' }
+        const verify = (model) => call(['verify', model, '--stages', '2', '--gpu-layers', 'all', '--cpu-moe', 'all', '--moe-cache-mib', '4', '--tokens', '4', '--prompt-tokens', '48'], env)
+        const { out } = verify(mixture)
+        assert.match(out, /in 2 slices of 4, 4 layers: (close|identical)/)
+        assert.match(out, /Vulkan0 MoE cache size = +3\.\d\d MiB for .* of host experts/)
+        const dense = verify(demoModel).out
+        assert.match(dense, /in 2 slices of 4, 4 layers: (close|identical)/)
+        assert.doesNotMatch(dense, /MoE cache size/)
+        await withNode('copies', ['--device', 'Vulkan0', '--gpu-memory', '28M', '--cpu-moe', 'all', '--moe-cache-mib', '4', '--log-level', 'debug'], 1, async (node) => {
+            const [self] = (await node.status()).nodes
+            assert.equal(self.devices.find((d) => d.name === 'Vulkan0').memory_free, 24 * 2 ** 20)
+            assert.equal((await ask(node.api, 'Who are you?', { max_tokens: 3 })).error, null)
+            assert.match(node.logText(), /Vulkan0 MoE cache size = +3\.\d\d MiB/)
+        }, { model: mixture, faster: 100 })
+    },
+
     async 'a device that is lost or full in mid-answer is a lost stage, and the answer goes on: on the device again, or without it'() {
         const tale = { messages: [{ role: 'user', content: 'Count to 100' }], max_tokens: 24, ignore_eos: true, stream_options: { include_usage: true } }
         const fault = join(tmp, 'fault')
