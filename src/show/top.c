@@ -98,7 +98,7 @@ static const char *short_name(const char *name, uint32_t width, char out[MODEL_N
 }
 
 /* "71 % of 830": of the guesses so far, those that came true; "" if there were none. */
-static const char *put_guesses(const struct ring *r, char out[STR_SHORT]) {
+static void put_guesses(const struct ring *r, char out[STR_SHORT]) {
     yyjson_val *key, *kind;
     size_t i, max;
     uint64_t made = 0, right = 0;
@@ -108,7 +108,6 @@ static const char *put_guesses(const struct ring *r, char out[STR_SHORT]) {
     }
     out[0] = '\0';
     if (made > 0) snprintf(out, STR_SHORT, "%.0f %% of %llu", 100 * (double)right / (double)made, (unsigned long long)made);
-    return out;
 }
 
 static void put_stage(struct table *t, const struct ring *r, const char *name, yyjson_val *instance, yyjson_val *stage, size_t i,
@@ -118,7 +117,10 @@ static void put_stage(struct table *t, const struct ring *r, const char *name, y
     buf_init(&state, 4096);
     snprintf(layers, sizeof(layers), "%llu-%llu", (unsigned long long)answer_number(stage, "first_layer"),
              (unsigned long long)answer_number(stage, "last_layer"));
-    if (i == 0) snprintf(rate, sizeof(rate), "%.1f", ring_rate(r)), put_guesses(r, guesses);
+    if (i == 0) {
+        snprintf(rate, sizeof(rate), "%.1f", ring_rate(r));
+        put_guesses(r, guesses);
+    }
     if (strcmp(answer_text(stage, "state"), "ready") != 0) {
         buf_append_str(&state, answer_text(stage, "state"));
         if (strcmp(answer_text(stage, "state"), "loading") == 0) answer_put_progress(stage, &state);
