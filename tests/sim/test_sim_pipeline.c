@@ -132,6 +132,8 @@ static void see_done(struct run *r, uint32_t i, const struct request_event *ev) 
     CHECK(r, ev->mtp_accepted <= ev->mtp_tokens && ev->mtp_tokens <= ev->draft_tokens && ev->mtp_accepted <= ev->draft_accepted,
           "request %u: %u of %u own guesses accepted", i, ev->mtp_accepted, ev->mtp_tokens);
     CHECK(r, ev->mtp_tokens == 0 || r->config.n_guess > 0, "request %u: own guesses of a model that makes none", i);
+    CHECK(r, ev->small_accepted <= ev->small_tokens && ev->small_tokens + ev->mtp_tokens <= ev->draft_tokens,
+          "request %u: %u of %u guesses of a small model accepted", i, ev->small_accepted, ev->small_tokens);
     n_own_accepted += ev->mtp_accepted;
     uint32_t trips = q->got - ev->draft_accepted;
     for (uint32_t h = 0; h < ev->n_hop && q->got > 0; h++) {
