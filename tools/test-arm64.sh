@@ -92,13 +92,14 @@ part_zoo() { # the models are written by the machine's own llama.cpp
 }
 
 part_demo() {
-    (cd "$TOP" && CARAVAN="$ARM/bin/caravan" timeout 900 tools/demo.sh "Who are you?")
+    # The emulator's own memory counts as the process's.
+    (cd "$TOP" && CARAVAN="$ARM/bin/caravan" MEMORY=34M timeout 900 tools/demo.sh "Who are you?")
 }
 
 start() { # name, program, arguments
     name=$1 program=$2
     shift 2
-    "$program" up "$@" --name "$name" --memory 64M --threads 1 --batch 64 --ctx 512 --listen 127.0.0.1:0 --api 127.0.0.1:0 --key-file "$work/cluster.key" \
+    "$program" up "$@" --name "$name" --memory 80M --threads 1 --batch 64 --ctx 512 --listen 127.0.0.1:0 --api 127.0.0.1:0 --key-file "$work/cluster.key" \
         --state-dir "$work/$name" --ready-fd 3 3>"$work/$name.ports" 2>"$work/$name.log" &
     nodes="$! $nodes"
     wait_for "$work/$name.ports" '"api"'

@@ -21,7 +21,7 @@ async function within(names, memory, prompts) {
         const [pid] = node.stages()
         const took = memoryOf(pid)
         console.log(`# ${node.name}: offers ${memory} MB, its stage has ${(took / MB).toFixed(1)} MB`)
-        assert(took <= 1.03 * memory * MB, `${node.name} offers ${memory} MB, and its stage has ${took / MB} MB`)
+        assert(took <= memory * MB, `${node.name} offers ${memory} MB, and its stage has ${took / MB} MB`)
     }
     await stopCluster(nodes)
 }
