@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What the plan says that a slice needs, compared with the memory that its stage has (the process's proportional set size), once
- * it has answered.  memory_error --program CARAVAN [--ctx N] [--parallel N] [--cache-type TYPE] FILE...: whole and, where it may be cut,
- * in halves; a line each: need over memory, and the pure estimate over memory. */
+ * What the plan says that a slice needs, compared with the memory that its stage has (the process's proportional set size), once it has
+ * answered.  memory_error --program CARAVAN [--ctx N] [--parallel N] [--cache-type TYPE] FILE...: whole and, where the model may be cut, in
+ * halves; a line each: need over memory, and the pure estimate over memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -128,7 +128,7 @@ await run({
     async 'copies of experts on the card: the slices stay close, a model without experts has none, and the node offers less of the card'() {
         makeMixture()
         const env = { ...vulkan(1), CARAVAN_LOG_LEVEL: 'debug' }
-        const verify = (model) => call(['verify', model, '--stages', '2', '--gpu-layers', 'all', '--cpu-moe', 'all', '--moe-cache-mib', '4', '--tokens', '4', '--prompt-tokens', '48'], env)
+        const verify = (model) => call(['verify', model, '--stages', '2', '--gpu-layers', 'all', '--cpu-moe', 'all', '--moe-cache-mib', '4', '--tokens', '2', '--prompt-tokens', '16'], env)
         const { out } = verify(mixture)
         assert.match(out, /in 2 slices of 4, 4 layers: (close|identical)/)
         assert.match(out, /Vulkan0 MoE cache size = +3\.\d\d MiB for .* of host experts/)
