@@ -56,7 +56,7 @@ static void chain_open(struct chain *c, const char *path, uint32_t n_ctx) {
         if (engine_slice_open(s, NULL, NULL, &load, NULL, NULL, &c->part[i], &e) != ERR_OK) stop("slice", &e);
         model_slice_free(s);
     }
-    for (int i = 0; i < 2; i++) c->hidden[i] = mem_calloc((size_t)PROMPT * l->n_embd, sizeof(float));
+    for (int i = 0; i < 2; i++) c->hidden[i] = mem_calloc((size_t)PROMPT * c->part[0].info.n_embd, sizeof(float));
     model_layout_free(l);
     model_gguf_free(g);
 }
@@ -65,7 +65,8 @@ static void slice_eval(struct chain *c, uint32_t i) {
     struct err e = {0};
     struct engine *en = &c->part[i];
     const float *in = i > 0 ? c->hidden[i % 2] : NULL;
-    if (en->ops->eval(en->self, c->tokens, c->n_tokens, in, c->hidden[(i + 1) % 2], &e) != ERR_OK) stop("eval", &e);
+    float *out = i + 1 < c->n ? c->hidden[(i + 1) % 2] : NULL;
+    if (en->ops->eval(en->self, c->tokens, c->n_tokens, in, out, &e) != ERR_OK) stop("eval", &e);
     if (c->delay.tv_nsec > 0) nanosleep(&c->delay, NULL);
 }
 

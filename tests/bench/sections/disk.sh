@@ -3,11 +3,11 @@
 # restarted; the node's state is new in every round. Two stages, each on a node of its own. And a question about a picture, another one about
 # the same picture, and one more after the restart.
 # shellcheck shell=sh
-ROWS=256 # of a picture
+ROWS=256 # at least, of a picture
 begin() {
     model 1b
     PROJECTOR=$WORK/mmproj-1b.gguf
-    [ -f "$PROJECTOR" ] || "$BUILD/bin/make-projector" --like gemma3 --width 2048 --out "$PROJECTOR" ||
+    [ -f "$PROJECTOR" ] || "$BUILD/bin/make-projector" --like qwen2.5vl --width 2048 --out "$PROJECTOR" ||
         fail "cannot make \"$PROJECTOR\"" "is the disk full?"
     command -v node >/dev/null 2>&1 || fail "no node" "install Debian's package nodejs"
 }
@@ -48,7 +48,7 @@ start_disk_node() { # name, arguments
     LISTEN=$(sed -n 's/.*"listen": *\([0-9]*\).*/\1/p' "$WORK/disk/$name.ready")
 }
 report() {
-    words "A prefix of $PREFIX tokens, and a picture of $ROWS rows (made by a tiny projector, so that the picture costs what its rows cost the model);"
+    words "A prefix of $PREFIX tokens, and a picture of about 300 rows (made by a tiny projector, so that it costs what its rows cost the model);"
     words "model 1b, 2 nodes of 1 thread, both restarted where it says so."
     figures "time to the first token"
     figure "first request" disk_first_ms " ms"
