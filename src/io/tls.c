@@ -142,17 +142,41 @@ static int client_key(SSL *ssl, const EVP_MD *hash, const unsigned char **ret_id
     return *ret != NULL;
 }
 
-static int server_key(SSL *ssl, const unsigned char *id, size_t len, SSL_SESSION **ret) {
-    *ret = NULL; /* an unknown identity: no key; the handshake then fails, since there are no certificates */
-    for (int old = 0; old < 2 && *ret == NULL; old++) {
-        struct tls_key key;
+/* The key, the present or the old one, that a client's identity names. */
+static bool find_key(SSL *ssl, const unsigned char *id, size_t len, struct tls_key *ret) {
+    for (int old = 0; old < 2; old++) {
         char identity[PSK_SIZE + 1];
-        if (!ctx_key(ssl, old, &key)) continue;
-        psk_identity(key.id, identity);
-        if (len == PSK_SIZE && memcmp(id, identity, len) == 0) *ret = session_of_key(ssl, &key);
-        OPENSSL_cleanse(&key, sizeof(key));
+        if (!ctx_key(ssl, old, ret)) continue;
+        psk_identity(ret->id, identity);
+        if (len == PSK_SIZE && memcmp(id, identity, len) == 0) return true;
     }
+    OPENSSL_cleanse(ret, sizeof(*ret));
+    return false;
+}
+
+static int server_key(SSL *ssl, const unsigned char *id, size_t len, SSL_SESSION **ret) {
+    struct tls_key key;
+    /* an unknown identity: no key; the handshake then fails, since there are no certificates */
+    *ret = find_key(ssl, id, len, &key) ? session_of_key(ssl, &key) : NULL;
     return 1;
+}
+
+/* Refuses a node of another cluster by the alert that RFC 8446 section 6.2 has for that: it tells nodes from all other servers of TLS.
+ * Without this, OpenSSL would go on without a key, and end with the alert of a server that has no certificate. */
+static int server_hello(SSL *ssl, int *ret_alert, void *unused) {
+    (void)unused;
+    const unsigned char *psk;
+    size_t len;
+    struct tls_key key;
+    /* A list of identities: its length, then the length and bytes of the first one (section 4.2.11); nodes send one. */
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk, &psk, &len) != 1 || len < 4 + PSK_SIZE || psk[2] != 0 || psk[3] != PSK_SIZE)
+        return SSL_CLIENT_HELLO_SUCCESS;
+    if (memcmp(psk + 4, PSK_PREFIX, sizeof(PSK_PREFIX) - 1) != 0 || find_key(ssl, psk + 4, PSK_SIZE, &key)) {
+        OPENSSL_cleanse(&key, sizeof(key));
+        return SSL_CLIENT_HELLO_SUCCESS;
+    }
+    *ret_alert = SSL_AD_UNKNOWN_PSK_IDENTITY;
+    return SSL_CLIENT_HELLO_ERROR;
 }
 
 void tls_export(SSL *ssl, const char *label, uint8_t ret[IO_TLS_EXPORT_SIZE]) {
@@ -180,6 +204,7 @@ static bool configure(struct io_tls_ctx *ctx) {
     SSL_CTX_set_default_read_buffer_len(c, TLS_READ_BUFFER);
     SSL_CTX_set_psk_use_session_callback(c, client_key);
     SSL_CTX_set_psk_find_session_callback(c, server_key);
+    SSL_CTX_set_client_hello_cb(c, server_hello, NULL);
     SSL_CTX_set_app_data(c, ctx);
     return ok;
 }
@@ -255,42 +280,46 @@ enum tls_step tls_step_of(SSL *ssl, int result) {
     return ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING ? TLS_ENDED : TLS_FAILED;
 }
 
-/* Errors that mean that the two sides have different keys. The server sees that the client's proof is wrong or missing; the client sees
- * the alert that the server sends for that. */
-static bool is_key_mismatch(int reason) {
-    static const int reasons[] = {
-        SSL_R_BINDER_DOES_NOT_VERIFY,    SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, SSL_R_CERTIFICATE_VERIFY_FAILED,
-        SSL_R_TLSV1_ALERT_DECRYPT_ERROR, SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
-    };
-    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
-        if (reasons[i] == reason) return true;
-    return false;
-}
-
 static err_code key_mismatch(struct err *e) {
     err_code code = err_set(e, ERR_AUTH, "the other side has a different cluster key");
     err_hint(e, "`caravan invite` on a machine of the cluster; then here: caravan leave, and caravan join CODE");
     return code;
 }
 
+static err_code not_a_node(struct err *e) {
+    err_code code = err_set(e, ERR_PROTOCOL, "the other side is not a Caravan node: it speaks TLS, but without a cluster's key");
+    err_hint(e, "another program has that address and port");
+    return code;
+}
+
+/* The error of a handshake in which the two did not agree, by OpenSSL's reason. */
+static err_code disagreement(unsigned long code, struct err *e) {
+    const char *reason = ERR_reason_error_string(code);
+    switch (ERR_GET_REASON(code)) {
+    case SSL_R_CALLBACK_FAILED: /* server_hello's */
+    case SSL_R_BINDER_DOES_NOT_VERIFY:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_PSK_IDENTITY: /* the client's for these two */
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR: return key_mismatch(e);
+    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM: /* a client that offers no key: without certificates there is no other way */
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:       /* a server that shows a certificate */
+    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:   /* one that wants what nodes do not have */
+        return not_a_node(e);
+    default: break;
+    }
+    err_code rc = err_set(e, ERR_PROTOCOL, "the TLS handshake failed: %s", reason != NULL ? reason : "unknown cause");
+    err_hint(e, "is the other side a Caravan node?");
+    return rc;
+}
+
 err_code tls_handshake_error(SSL *ssl, enum tls_step step, struct err *e) {
     (void)ssl;
-    unsigned long code = ERR_peek_last_error();
-    err_code rc;
-    if (step == TLS_ENDED) {
-        rc = err_set(e, ERR_CLOSED, "the other side closed the connection during the TLS handshake");
-    } else if (is_key_mismatch(ERR_GET_REASON(code))) {
-        rc = key_mismatch(e);
-    } else {
-        const char *reason = ERR_reason_error_string(code);
-        rc = err_set(e, ERR_PROTOCOL, "the TLS handshake failed: %s", reason != NULL ? reason : "unknown cause");
-        err_hint(e, "is the other side a Caravan node?");
-    }
+    err_code rc = step == TLS_ENDED ? err_set(e, ERR_CLOSED, "the other side closed the connection during the TLS handshake")
+                                    : disagreement(ERR_peek_last_error(), e);
     ERR_clear_error();
     return rc;
 }
 
-err_code tls_check_keyed(SSL *ssl, struct err *e) { return SSL_session_reused(ssl) ? ERR_OK : key_mismatch(e); }
+err_code tls_check_keyed(SSL *ssl, struct err *e) { return SSL_session_reused(ssl) ? ERR_OK : not_a_node(e); }
 
 err_code tls_stream_error(enum tls_step step, struct err *e) {
     err_code code;

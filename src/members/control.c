@@ -484,7 +484,10 @@ static err_code link_frame(struct control_link *l, const struct frame_header *h,
     uint8_t bytes[FIELD_SIZE(frame_pong)];
     struct frame_pong pong = {.asked_us = h->sent_us, .arrived_us = clock_now()};
     switch (h->type) {
-    case FRAME_REFUSE: return wire_refuse_decode(payload, h->payload_len, e);
+    case FRAME_REFUSE: /* whatever the reason is: there is nothing to answer */
+        wire_refuse_decode(payload, h->payload_len, e);
+        link_end(l, e);
+        return ERR_OK;
     case FRAME_PING:
         field_put(frame_pong_fields(), &pong, bytes);
         link_send(l, FRAME_PONG, 0, bytes, sizeof(bytes));
@@ -529,11 +532,15 @@ static void link_read(struct control_link *l, const uint8_t *data, size_t len) {
     l->heard = io_loop_now(l->owner->loop);
     err_code code = io_tls_pump_receive(l->pump, data, len, &l->plain, &l->net, &e);
     link_flush(l);
-    if (code == ERR_OK && l->target && !l->greeted && io_tls_pump_ready(l->pump)) {
+    if (code != ERR_OK) { /* not only the link but TLS has failed: no REFUSE gets through */
+        link_end(l, &e);
+        return;
+    }
+    if (l->target && !l->greeted && io_tls_pump_ready(l->pump)) {
         l->greeted = true; /* only now is there a connection for the proof to belong to */
         link_send_identity(l, FRAME_HELLO);
     }
-    if (code == ERR_OK) code = link_frames(l, &e);
+    code = link_frames(l, &e);
     link_fail(l, code, &e);
 }
 
@@ -574,7 +581,7 @@ static void link_on_end(void *user, err_code code) {
         link_fail(l, link_frames(l, &e), &e);
     }
     err_set(&e, code, l->state == LINK_UP ? "the connection was closed" : "the connection was closed before the handshake was done");
-    if (l->state != LINK_UP) err_hint(&e, "is it a caravan node, and does it have the same cluster key?");
+    if (l->state != LINK_UP) err_hint(&e, "is it a Caravan node, and does it have the same cluster key?");
     link_end(l, &e);
 }
 

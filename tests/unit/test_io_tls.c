@@ -387,6 +387,8 @@ static void test_alert_survives_unread_bytes(void **state) {
     io_tls_ctx_free(bad);
 }
 
+static const char not_a_node[] = "the other side is not a Caravan node: it speaks TLS, but without a cluster's key";
+
 /* A client that has no key at all gets in nowhere. */
 static int no_key(SSL *ssl, const EVP_MD *hash, const unsigned char **id, size_t *len, SSL_SESSION **ret) {
     (void)ssl, (void)hash, (void)id, (void)len;
@@ -406,8 +408,10 @@ static void test_client_without_key(void **state) {
     server_start(&s, good, fds[1]);
     err_code code = io_tls_connect(bad, fds[0], "control.caravan", TIMEOUT_MS, &stream, &e);
     pthread_join(s.thread, NULL);
-    assert_int_equal(s.rc, ERR_AUTH);
-    assert_int_equal(code, ERR_AUTH);
+    assert_int_equal(s.rc, ERR_PROTOCOL);
+    assert_int_equal(code, ERR_PROTOCOL);
+    assert_string_equal(s.e.text, not_a_node);
+    assert_string_equal(e.text, not_a_node);
     io_tls_ctx_free(good);
     io_tls_ctx_free(bad);
 }
@@ -417,6 +421,7 @@ static void test_server_with_certificate(void **state) {
     (void)state;
     struct io_tls_ctx *client = ctx_of(7), *server = ctx_of(9);
     SSL_CTX_set_psk_find_session_callback(server->ssl, NULL);
+    SSL_CTX_set_client_hello_cb(server->ssl, NULL, NULL);
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = X509_new();
     assert_true(key != NULL && cert != NULL);
@@ -436,7 +441,8 @@ static void test_server_with_certificate(void **state) {
     server_start(&s, server, fds[1]);
     err_code code = io_tls_connect(client, fds[0], "control.caravan", TIMEOUT_MS, &stream, &e);
     pthread_join(s.thread, NULL);
-    assert_int_equal(code, ERR_AUTH);
+    assert_int_equal(code, ERR_PROTOCOL);
+    assert_string_equal(e.text, not_a_node);
     assert_int_not_equal(s.rc, ERR_OK);
     X509_free(cert);
     EVP_PKEY_free(key);

@@ -8,9 +8,11 @@
 #include <cmocka.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/sock.h"
 #include "members/control.h"
@@ -211,9 +213,78 @@ static void a_process_that_stood_still_loses_no_link(void **state) {
     free(w);
 }
 
+/* ---- what is logged of a try that failed ---- */
+
+static int tries, taken[2];
+
+/* Another program than a node, that answers in plain text. */
+static void answer_plainly(void *user, int fd, const struct sockaddr *peer) {
+    static const char answer[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+    struct end *x = user;
+    (void)peer;
+    assert_int_equal(write(fd, answer, sizeof(answer) - 1), sizeof(answer) - 1);
+    taken[tries] = fd; /* open until the end: the close would overtake the answer */
+    if (++tries == 2) io_loop_stop(x->world->loop);
+}
+
+static void answer_as_node(void *user, int fd, const struct sockaddr *peer) {
+    struct end *x = user;
+    came(user, fd, peer);
+    if (++tries == 2) io_loop_stop(x->world->loop);
+}
+
+/* The log of an end that dials one who answers so, up to its second try: then the first is over. The caller frees it. */
+static char *log_of_dialling(void (*answer)(void *user, int fd, const struct sockaddr *peer)) {
+    static const uint8_t key[IO_TLS_KEY_SIZE] = {7};
+    struct world *w = MEM_NEW(struct world);
+    struct io_listener *listener;
+    char path[] = "/tmp/caravan-test-control.XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && log_to_file(path));
+    tries = 0;
+    w->loop = io_loop_create();
+    w->tls = io_tls_ctx_create(key, NULL);
+    struct io_timer *guard = io_timer_open(w->loop, timed_out, w);
+    io_timer_start(guard, 20000, 0);
+    end_open(w, 0);
+    assert_int_equal(io_listener_open(w->loop, "127.0.0.1", 0, answer, &w->ends[0], &listener, NULL), ERR_OK);
+    control_dial(w->ends[0].control, "127.0.0.1", io_listener_port(listener));
+    io_loop_run(w->loop);
+    end_close(&w->ends[0]);
+    io_listener_close(listener);
+    io_timer_close(guard);
+    io_loop_free(w->loop);
+    io_tls_ctx_free(w->tls);
+    free(w);
+    assert_true(log_to_file("/dev/null"));
+    char *text = mem_calloc(1, 65536);
+    assert_true(read(fd, text, 65535) >= 0);
+    close(fd);
+    unlink(path);
+    return text;
+}
+
+static void another_program_is_told_from_a_node(void **state) {
+    (void)state;
+    char *log = log_of_dialling(answer_plainly);
+    for (int i = 0; i < 2; i++) close(taken[i]);
+    assert_non_null(strstr(log, "the TLS handshake failed: wrong version number; trying again; hint: is the other side a Caravan node?"));
+    free(log);
+}
+
+/* "Busy" is how a node refuses a link that is not needed, here one with itself: that is no failure. */
+static void a_link_that_is_not_needed_is_no_warning(void **state) {
+    (void)state;
+    char *log = log_of_dialling(answer_as_node);
+    assert_null(strstr(log, "warn"));
+    free(log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(two_that_dial_at_once_hear_of_each_other_once),
                                        cmocka_unit_test(silent_ones_keep_nobody_out),
-                                       cmocka_unit_test(a_process_that_stood_still_loses_no_link)};
+                                       cmocka_unit_test(a_process_that_stood_still_loses_no_link),
+                                       cmocka_unit_test(another_program_is_told_from_a_node),
+                                       cmocka_unit_test(a_link_that_is_not_needed_is_no_warning)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
