@@ -72,6 +72,7 @@ static err_code identity_lock(const char *path, int *ret_fd, struct err *e) {
     err_code code = file_make_folders(path, e);
     int fd = code == ERR_OK ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (code == ERR_OK && fd < 0) code = err_set_errno(e, ERR_IO, errno, "cannot make \"%s\"", lock);
+    if (code != ERR_OK) err_hint(e, "this user must be able to write into the state folder; --state-dir DIR takes another one");
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
         code = ERR_BUSY;
         close(fd);

@@ -130,7 +130,9 @@ static err_code up_config(const struct options *o, const char *model, struct nod
 /* What the node and its processes write is kept, for `caravan logs`. */
 static void up_log(const char *path) {
     struct err e = {0};
-    if (file_make_folders(path, &e) != ERR_OK || !log_to_file(path)) log_warn("node", "the log is not kept in \"%s\"", path);
+    err_code code = file_make_folders(path, &e);
+    if (code == ERR_OK && !log_to_file(path)) code = err_set_errno(&e, ERR_IO, errno, "cannot write \"%s\"", path);
+    if (code != ERR_OK) log_warn("node", "the log is not kept: %s", e.text);
 }
 
 static err_code up_interface(const char *name, struct err *e) {

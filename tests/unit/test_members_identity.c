@@ -50,6 +50,10 @@ static void the_identity_lasts_and_starts_are_counted(void **state) {
     identity_done(&b);
     assert_int_equal(chmod(path, 0644), 0);
     assert_int_equal(identity_open(path, &b, &shared, &e), ERR_AUTH);
+    char *in_file = mem_printf("%s/identity", path);
+    assert_int_equal(identity_open(in_file, &b, &shared, &e), ERR_IO); /* the state folder is a file */
+    assert_non_null(strstr(e.hint, "--state-dir"));
+    free(in_file);
     unlink(path);
 }
 
