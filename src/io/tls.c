@@ -296,14 +296,15 @@ static err_code not_a_node(struct err *e) {
 static err_code disagreement(unsigned long code, struct err *e) {
     const char *reason = ERR_reason_error_string(code);
     switch (ERR_GET_REASON(code)) {
-    case SSL_R_CALLBACK_FAILED: /* server_hello's */
+    /* The server's: it doesn't know the key (server_hello), or the client has another one of that name. The client's for these. */
+    case SSL_R_CALLBACK_FAILED:
     case SSL_R_BINDER_DOES_NOT_VERIFY:
-    case SSL_R_TLSV1_ALERT_UNKNOWN_PSK_IDENTITY: /* the client's for these two */
+    case SSL_R_TLSV1_ALERT_UNKNOWN_PSK_IDENTITY:
     case SSL_R_TLSV1_ALERT_DECRYPT_ERROR: return key_mismatch(e);
-    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM: /* a client that offers no key: without certificates there is no other way */
-    case SSL_R_CERTIFICATE_VERIFY_FAILED:       /* a server that shows a certificate */
-    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:   /* one that wants what nodes do not have */
-        return not_a_node(e);
+    /* A client that offers no key; a server that shows a certificate; one that wants what nodes do not have. */
+    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE: return not_a_node(e);
     default: break;
     }
     err_code rc = err_set(e, ERR_PROTOCOL, "the TLS handshake failed: %s", reason != NULL ? reason : "unknown cause");

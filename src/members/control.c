@@ -223,11 +223,9 @@ static err_code link_refuse(struct control_link *l, err_code code, const char *t
 
 static void link_free(struct control_link *l) {
     struct control *c = l->owner;
-    for (struct control_link **p = &c->links; *p; p = &(*p)->next)
-        if (*p == l) {
-            *p = l->next;
-            break;
-        }
+    struct control_link **p = &c->links;
+    while (*p != l) p = &(*p)->next;
+    *p = l->next;
     if (l->place.place) crowd_leave(l->known ? &c->known : &c->strangers, &l->place);
     else c->n_links--;
     if (l->target) {
@@ -532,16 +530,12 @@ static void link_read(struct control_link *l, const uint8_t *data, size_t len) {
     l->heard = io_loop_now(l->owner->loop);
     err_code code = io_tls_pump_receive(l->pump, data, len, &l->plain, &l->net, &e);
     link_flush(l);
-    if (code != ERR_OK) { /* not only the link but TLS has failed: no REFUSE gets through */
-        link_end(l, &e);
-        return;
-    }
-    if (l->target && !l->greeted && io_tls_pump_ready(l->pump)) {
+    if (code != ERR_OK) link_end(l, &e); /* not only the link but TLS has failed: no REFUSE gets through */
+    if (code == ERR_OK && l->target && !l->greeted && io_tls_pump_ready(l->pump)) {
         l->greeted = true; /* only now is there a connection for the proof to belong to */
         link_send_identity(l, FRAME_HELLO);
     }
-    code = link_frames(l, &e);
-    link_fail(l, code, &e);
+    if (code == ERR_OK) link_fail(l, link_frames(l, &e), &e);
 }
 
 /* The link has been worked for since `began`. */

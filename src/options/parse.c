@@ -42,6 +42,21 @@ static const char *nearest_option(const char *word, enum command_id command, cha
     return out;
 }
 
+/* What commands of other programs for models and services are called here. The nearest name would be another one: leave for serve. */
+static const struct {
+    const char *foreign, *ours;
+} foreign_commands[] = {
+    {"serve", "up"},  {"server", "up"},   {"start", "up"},    {"chat", "run"},     {"list", "models"}, {"ls", "models"},
+    {"ps", "models"}, {"show", "models"}, {"stop", "unload"}, {"status", "nodes"}, {"peers", "nodes"}, {"download", "pull"},
+};
+
+/* The command that `name` probably means; NULL: none. */
+static const char *guess_command(const char *name, const char *const *names, size_t n) {
+    for (size_t i = 0; i < ARRAY_LEN(foreign_commands); i++)
+        if (strcmp(foreign_commands[i].foreign, name) == 0) return foreign_commands[i].ours;
+    return str_nearest(name, names, n);
+}
+
 err_code option_command_from_name(const char *name, enum command_id *ret, struct err *e) {
     const char *names[COMMAND_COUNT];
     size_t n = 0;
@@ -53,7 +68,7 @@ err_code option_command_from_name(const char *name, enum command_id *ret, struct
         if (!command_rows[id].hidden) names[n++] = command_rows[id].name;
     }
     err_code code = err_set(e, ERR_USAGE, "unknown command \"%s\"", name);
-    const char *nearest = str_nearest(name, names, n);
+    const char *nearest = guess_command(name, names, n);
     if (nearest) err_hint(e, "did you mean \"caravan %s\"?", nearest);
     else err_hint(e, "\"caravan --help\" lists the commands");
     return code;

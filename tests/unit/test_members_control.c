@@ -281,10 +281,9 @@ static void a_link_that_is_not_needed_is_no_warning(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(two_that_dial_at_once_hear_of_each_other_once),
-                                       cmocka_unit_test(silent_ones_keep_nobody_out),
-                                       cmocka_unit_test(a_process_that_stood_still_loses_no_link),
-                                       cmocka_unit_test(another_program_is_told_from_a_node),
-                                       cmocka_unit_test(a_link_that_is_not_needed_is_no_warning)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_that_dial_at_once_hear_of_each_other_once), cmocka_unit_test(silent_ones_keep_nobody_out),
+        cmocka_unit_test(a_process_that_stood_still_loses_no_link), cmocka_unit_test(another_program_is_told_from_a_node),
+        cmocka_unit_test(a_link_that_is_not_needed_is_no_warning)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

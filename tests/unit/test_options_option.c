@@ -163,6 +163,7 @@ static void help_and_version_need_nothing_else(void **state) {
 
 static void unknown_names_get_the_nearest(void **state) {
     (void)state;
+    expect_error("serve", ERR_USAGE, "unknown command \"serve\"", "did you mean \"caravan up\"?");
     expect_error("upp", ERR_USAGE, "unknown command \"upp\"", "did you mean \"caravan up\"?");
     expect_error("zebra", ERR_USAGE, "unknown command \"zebra\"", "caravan --help");
     expect_error("discver", ERR_USAGE, "unknown command", "--help"); /* hidden commands aren't suggested */
