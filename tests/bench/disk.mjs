@@ -22,7 +22,7 @@ const response = await fetch(`${api}/v1/${kind === 'text' ? 'completions' : 'cha
 let first = 0n, answer = ''
 for await (const bytes of response.body) {
     answer += Buffer.from(bytes).toString()
-    if (answer.includes('data: ')) first ||= process.hrtime.bigint() // before that, signs of life
+    if (/"(text|content)":"[^"]/.test(answer)) first ||= process.hrtime.bigint() // before that, signs of life and who speaks
 }
 const cached = Number(/"cached_tokens":(\d+)/.exec(answer)?.[1])
 if (!response.ok || (which === 'second') !== cached >= 0.9 * Number(count)) throw new Error(`${cached} tokens taken over: ${answer}`)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-# Prefix from disk: a request of $PREFIX tokens to a node with --prefix-disk, and another one with the same beginning after the node was
+# Prefix from disk: a request of $PREFIX_KEPT tokens to a node with --prefix-disk, and another one with the same beginning after the node was
 # restarted; the node's state is new in every round. Two stages, each on a node of its own. And a question about a picture, another one about
 # the same picture, and one more after the restart.
 # shellcheck shell=sh
 ROWS=256 # at least, of a picture
 begin() {
     model 1b
+    PREFIX_KEPT=$((PREFIX > 512 ? PREFIX : 512)) # shorter ones may not be kept
     PROJECTOR=$WORK/mmproj-1b.gguf
     [ -f "$PROJECTOR" ] || "$BUILD/bin/make-projector" --like qwen2.5vl --width 2048 --out "$PROJECTOR" ||
         fail "cannot make \"$PROJECTOR\"" "is the disk full?"
@@ -15,12 +16,12 @@ round() {
     rm -rf "$WORK/disk"
     mkdir -p "$WORK/disk"
     start_pair
-    ask "$PREFIX" first text disk_first
+    ask "$PREFIX_KEPT" first text disk_first
     ask "$ROWS" first picture picture_first
     ask "$ROWS" second picture picture_again
     stop_children
     start_pair
-    ask "$PREFIX" second text disk_second
+    ask "$PREFIX_KEPT" second text disk_second
     ask "$ROWS" second picture picture_second
     stop_children
 }
@@ -48,7 +49,7 @@ start_disk_node() { # name, arguments
     LISTEN=$(sed -n 's/.*"listen": *\([0-9]*\).*/\1/p' "$WORK/disk/$name.ready")
 }
 report() {
-    words "A prefix of $PREFIX tokens, and a picture of about 300 rows (made by a tiny projector, so that it costs what its rows cost the model);"
+    words "A prefix of $PREFIX_KEPT tokens, and a picture of about 300 rows (made by a tiny projector, so that it costs what its rows cost the model);"
     words "model 1b, 2 nodes of 1 thread, both restarted where it says so."
     figures "time to the first token"
     figure "first request" disk_first_ms " ms"
