@@ -277,8 +277,9 @@ static bool enter_as_rows(const struct slice *s, const struct engine_token *t) {
     return s->ids == NULL || (is_row(t) && (s->what.head || replaces_embd(s)));
 }
 
-static void fill_batch(struct slice *s, const struct engine_token *t, size_t n, const float *in) {
-    bool rows = enter_as_rows(s, t), all = has_all_outputs(s, t, n);
+/* rows: they enter as rows, which are `in`. */
+static void fill_batch(struct slice *s, const struct engine_token *t, size_t n, const float *in, bool rows) {
+    bool all = has_all_outputs(s, t, n);
     s->batch.n_tokens = (int32_t)n;
     s->batch.token = rows ? NULL : s->ids;
     slice_pos_set(s, t, n, rows);
@@ -294,8 +295,9 @@ static void fill_batch(struct slice *s, const struct engine_token *t, size_t n, 
 static err_code decode_part(struct slice *s, const struct engine_token *t, size_t n, const float *in, float *out, struct err *e) {
     err_code code = slice_adapter_use(s, t->seq, e);
     if (code != ERR_OK) return code;
-    fill_batch(s, t, n, in);
-    slice_graph_begin(s, n, enter_as_rows(s, t) ? NULL : in, out);
+    bool rows = enter_as_rows(s, t);
+    fill_batch(s, t, n, in, rows);
+    slice_graph_begin(s, n, rows ? NULL : in, out);
     engine_runtime_clear();
     bool together = (t->flags & ENGINE_TOKEN_TOGETHER) != 0;
     if (together) llama_set_causal_attn(s->ctx, false);
