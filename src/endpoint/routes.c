@@ -83,8 +83,9 @@ static void routes_openai_model(struct gateway *g, struct http_exchange *x, cons
     const struct backend_model *model = NULL;
     struct err e = {0};
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *o = a != NULL ? alias_object(g, doc, a) : NULL;
-    if (o == NULL && gateway_find_model(g, rest, &model, &e) == ERR_OK) o = model_object(doc, model, model->id);
+    bool may = a != NULL && gateway_find_may(gateway_keys_made_of(&g->keys, http_request(x)), a->name, NULL) == ERR_OK;
+    yyjson_mut_val *o = may ? alias_object(g, doc, a) : NULL;
+    if (o == NULL && gateway_find_told(g, http_request(x), rest, &model, &e) == ERR_OK) o = model_object(doc, model, model->id);
     yyjson_mut_doc_set_root(doc, o);
     if (o != NULL) gateway_respond_json(x, 200, doc);
     else gateway_respond_error(x, e.code, &e);

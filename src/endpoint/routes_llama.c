@@ -16,7 +16,7 @@ static const struct backend_model *asked_model(struct gateway *g, struct http_ex
     char name[API_MAX_MODEL_NAME + 1] = "";
     struct err e = {0};
     routes_query_value(http_request(x)->query, "model", name, sizeof(name));
-    err_code code = gateway_find_model(g, name, &model, &e);
+    err_code code = gateway_find_told(g, http_request(x), name, &model, &e);
     if (code == ERR_OK) return model;
     gateway_respond_error(x, code, &e);
     return NULL;

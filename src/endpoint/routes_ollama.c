@@ -151,7 +151,7 @@ static err_code find_shown(struct gateway *g, struct http_exchange *x, const str
         snprintf(name, sizeof(name), "%.*s", (int)len, yyjson_get_str(v));
         const struct routing_alias *a = routing_table_find(aliases_table(g->aliases), name);
         *ret = a != NULL ? gateway_find_aliased(g, a) : NULL;
-        code = *ret != NULL ? ERR_OK : gateway_find_model(g, name, ret, e);
+        code = *ret != NULL ? gateway_find_may(gateway_keys_made_of(&g->keys, http), name, e) : gateway_find_told(g, http, name, ret, e);
     }
     yyjson_doc_free(doc);
     return code;

@@ -51,7 +51,7 @@ uint64_t machine_memory_available(void) {
 }
 
 uint64_t machine_memory_own(void) {
-    uint64_t share = read_kib("/proc/self/smaps_rollup", "Pss:");
+    uint64_t share = read_kib("/proc/self/smaps_rollup", "Rss:");
     return share > 0 ? share : read_kib("/proc/self/status", "VmRSS:");
 }
 

@@ -442,7 +442,7 @@ static err_code step_wait(struct call *call, enum call_state *next, struct err *
     }
     const char *name = call->model != NULL ? call->model : call_route_model(call);
     struct err unknown = {0};
-    err_code code = gateway_find_model(call->gateway, name, &model, &unknown);
+    err_code code = call_account_find(call, name, &model, &unknown);
     if (code == ERR_OK) name = model->id;
     if (*name != '\0' && call_account_may_ask(call, name, e) != ERR_OK) return e->code; /* nor is it told which models there are */
     if (code != ERR_OK) {

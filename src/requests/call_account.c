@@ -5,6 +5,7 @@
 
 #include "base/calendar.h"
 #include "base/clock.h"
+#include "gateway/find.h"
 #include "requests/call_account.h"
 #include "requests/call_cache.h"
 
@@ -17,14 +18,15 @@ void call_account_open(struct call *call) {
     snprintf(call->account, sizeof(call->account), "%.16s", key != NULL ? key->id : call->owner);
 }
 
+err_code call_account_find(const struct call *call, const char *name, const struct backend_model **ret, struct err *e) {
+    return gateway_find_for(call->gateway, key_of(call), name, ret, e);
+}
+
 err_code call_account_may_ask(const struct call *call, const char *model, struct err *e) {
     const struct ledger_key *key = key_of(call);
     const struct routing_alias *alias = call->route.alias; /* who may ask an alias may ask its targets by that name */
-    if (key == NULL || ledger_key_allows(key, model) || ledger_key_allows(key, alias != NULL ? alias->name : call->request.model))
-        return ERR_OK;
-    err_set_field(e, ERR_FORBIDDEN, "model", "the key \"%s\" may not ask \"%.80s\"", key->name, model);
-    err_hint(e, "`caravan keys list` shows which models each key may ask");
-    return ERR_FORBIDDEN;
+    if (gateway_find_may(key, alias != NULL ? alias->name : call->request.model, NULL) == ERR_OK) return ERR_OK;
+    return gateway_find_may(key, model, e);
 }
 
 /* The most tokens that the call can take: a token of a prompt has a byte at least, and no sequence is longer than the context. */

@@ -7,6 +7,8 @@
 
 /* Notes the key under which the call is counted: at the end of the call its exchange may be gone. */
 void call_account_open(struct call *call);
+/* The model of this name; "": the only one that the call's key may ask. Errors as of gateway_find_for(). */
+err_code call_account_find(const struct call *call, const char *name, const struct backend_model **ret, struct err *e);
 /* May the call's key ask this model? ERR_FORBIDDEN. */
 err_code call_account_may_ask(const struct call *call, const char *model, struct err *e);
 /* Claims the most that the call can use up of its key's quotas: tokens, and money in millionths. Once; a call that goes on elsewhere has

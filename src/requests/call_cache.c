@@ -202,7 +202,7 @@ err_code call_cache_look(struct call *call, enum call_state *next, struct err *e
     *next = CALL_WAITING; /* which says what is wrong with the model's name, or that the key may not ask it */
     if (call->looked) return ERR_OK; /* the target that was looked for has failed */
     if (!may_use(call, &wish)) bypass(call);
-    else if (gateway_find_model(call->gateway, call_route_model(call), &model, NULL) != ERR_OK) bypass(call);
+    else if (call_account_find(call, call_route_model(call), &model, NULL) != ERR_OK) bypass(call);
     else if (call_account_may_ask(call, model->id, NULL) != ERR_OK) bypass(call);
     else if (model->weights != NULL) return ask(call, model, &wish, next, e);
     else if (model->ready) bypass(call);

@@ -25,6 +25,12 @@ function spread(name, form,    n) {
     n = sorted(name)
     return n == 0 ? "not measured" : sprintf(form " to " form, s[1], s[n])
 }
+# Four digits, and large numbers whole.
+function plain(v) { return sprintf(v >= 1000 || v <= -1000 ? "%.0f" : "%.4g", v) }
+function spread_plain(name,    n) {
+    n = sorted(name)
+    return n == 0 ? "not measured" : plain(s[1]) " to " plain(s[n])
+}
 function met(ok, target, name) { return target == "" ? "" : count[name] == 0 ? "no" : ok ? "yes" : "no" }
 NR == FNR { count[$1]++; value[$1, count[$1]] = $2; next }
 { split($0, f, "|") }
@@ -38,7 +44,7 @@ f[1] == "ratio" {
 }
 f[1] == "figure" {
     m = median(f[3])
-    printf "| %s | %.4g%s | %s | %s | %s |\n", f[2], m, f[4], spread(f[3], "%.4g"), f[5] == "" ? "" : "at most " f[5] f[4], met(m <= f[5] + 0, f[5], f[3])
+    printf "| %s | %s%s | %s | %s | %s |\n", f[2], plain(m), f[4], spread_plain(f[3]), f[5] == "" ? "" : "at most " f[5] f[4], met(m <= f[5] + 0, f[5], f[3])
 }
 f[1] == "stage" {
     printf "| %s | %.2f | %.2f | %.0f |\n", f[2], median(f[3] ".compute_ms"), median(f[3] ".wait_ms"), median(f[3] ".hop_us")

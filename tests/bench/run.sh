@@ -50,13 +50,12 @@ run_section() {
     # shellcheck source=/dev/null
     . "$TOP/tests/bench/sections/$1.sh"
     begin
-    loads='' n=1 began=$(date +%s)
-    while [ "$n" -le "$ROUNDS" ]; do
+    loads='' began=$(date +%s)
+    for number in $(seq "$ROUNDS"); do
         load=$(cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo 0)
         loads="$loads $load"
-        say "$1: round $n of $ROUNDS (load $load)"
+        say "$1: round $number of $ROUNDS (load $load)"
         round
-        n=$((n + 1))
     done
     stop_children
     mv "$VALUES" "$RESULTS/values.$1"

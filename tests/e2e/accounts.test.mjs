@@ -55,6 +55,18 @@ await run({
         assert.deepEqual(await list(aliased), ['quick'])
         const tags = await (await fetch(`${node.api}/api/tags`, { headers: { authorization: `Bearer ${aliased}` } })).json()
         assert.deepEqual(tags.models.map((m) => m.name), ['quick:latest'])
+        const unnamed = await ask(node, some, { model: undefined })
+        assert.equal((await unnamed.json()).model, 'spare', 'without a name it is the only model that the key may ask')
+        const none = await ask(node, await makeKey(node, 'none', '--model', 'other'), { model: undefined })
+        assert.match((await none.json()).error.message, /the key "none" may not ask any model that is here/)
+        const told = (key, path, model) => fetch(node.api + path, {
+            headers: { authorization: `Bearer ${key}` }, ...(model && { method: 'POST', body: JSON.stringify({ model }) }) })
+        for (const name of ['caravan-demo', 'nobody']) {
+            const answers = [await told(some, `/v1/models/${name}`), await told(some, `/props?model=${name}`), await told(some, '/api/show', name)]
+            for (const r of answers) assert.equal(r.status, 403, `it is told nothing of "${name}"`)
+        }
+        for (const r of [await told(some, '/v1/models/spare'), await told(some, '/api/show', 'spare'), await told(some, '/props')]) assert.equal(r.status, 200)
+        assert.equal((await told(aliased, '/v1/models/quick')).status, 200)
         const admin = await fetch(`${node.api}/caravan/v1/keys`, { headers: { authorization: `Bearer ${all}` } })
         assert.equal(admin.status, 403, 'it is no admin key')
         const boss = await makeKey(node, 'boss', '--admin')

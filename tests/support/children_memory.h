@@ -16,7 +16,7 @@ static uint64_t process_memory(unsigned long pid) {
     snprintf(path, sizeof(path), "/proc/%lu/smaps_rollup", pid);
     FILE *f = fopen(path, "r");
     while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-        if (strncmp(line, "Pss:", 4) == 0) kib += strtoull(line + 4, NULL, 10);
+        if (strncmp(line, "Rss:", 4) == 0) kib += strtoull(line + 4, NULL, 10);
     if (f != NULL) fclose(f);
     return kib * 1024;
 }
