@@ -6,7 +6,7 @@ import { View, browser } from '../tests/e2e/lib/browser.mjs'
 import { Node, demoModel } from '../tests/e2e/lib/cluster.mjs'
 
 const docs = join(process.env.CARAVAN_SOURCE, 'docs')
-const options = ['--memory', '22M', '--batch', '64', '--ctx', '512', '--parallel', '2']
+const options = ['--memory', '29M', '--batch', '64', '--ctx', '512', '--parallel', '2']
 const nodes = [await new Node('studio', [demoModel, '--placement', '3,3,2', ...options]).open()]
 for (const name of ['laptop', 'tower']) nodes.push(await new Node(name, ['--peer', nodes[0].listen, ...options]).open())
 const { api } = nodes[0]

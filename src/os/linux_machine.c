@@ -51,8 +51,8 @@ uint64_t machine_memory_available(void) {
 }
 
 uint64_t machine_memory_own(void) {
-    uint64_t share = read_kib("/proc/self/smaps_rollup", "Rss:");
-    return share > 0 ? share : read_kib("/proc/self/status", "VmRSS:");
+    uint64_t own = read_kib("/proc/self/smaps_rollup", "Anonymous:");
+    return own > 0 ? own : read_kib("/proc/self/status", "RssAnon:");
 }
 
 /* At most the share of processor time that a container has, rounded to the nearest. */

@@ -10,7 +10,9 @@ uint64_t machine_memory(void); /* bytes in all */
 /* Bytes available without swapping: MemAvailable of /proc/meminfo (proc(5)), on other systems all physical memory; and at most the bytes
  * that the container has left. */
 uint64_t machine_memory_available(void);
-uint64_t machine_memory_own(void); /* bytes in memory that this process has, and its share of what others have too; 0: unknown */
+/* Bytes in memory that are this process's own, those that it has from the process that forked it among them, and no pages of files (programs
+ * and libraries), which others may have, too; 0: unknown. */
+uint64_t machine_memory_own(void);
 /* Cores, at least 1: the processors that this process may run on, but at most its share of processor time, rounded to the nearest. */
 uint32_t machine_cores(void);
 /* Threads that compute best, at least 1: as machine_cores, but only one a core, and none on efficiency cores (os/cores.h). */

@@ -206,9 +206,10 @@ static void measure_prefill(const struct setup *s, struct private_ring *ring) {
 /* ---- memory ---- */
 
 static void print_memory(const struct setup *s, const struct private_ring *ring, const struct model_gguf *g) {
-    uint64_t weights = 0, kv = 0, compute = 0, all = 0, each[MAX_STAGES];
+    uint64_t weights = 0, kv = 0, compute = 0, all = 0;
+    struct process_memory each[MAX_STAGES];
     size_t n = children_memory(each, MAX_STAGES);
-    for (size_t i = 0; i < n; i++) all += each[i];
+    for (size_t i = 0; i < n; i++) all += each[i].share;
     for (uint32_t i = 0; i < s->n_stage; i++) {
         const struct engine_info *info = private_ring_info(ring, i);
         weights += info->bytes_weights;

@@ -55,8 +55,9 @@ await run({
         assert.deepEqual(await list(aliased), ['quick'])
         const tags = await (await fetch(`${node.api}/api/tags`, { headers: { authorization: `Bearer ${aliased}` } })).json()
         assert.deepEqual(tags.models.map((m) => m.name), ['quick:latest'])
+        assert.equal((await ask(node, all)).status, 200)
         const unnamed = await ask(node, some, { model: undefined })
-        assert.equal((await unnamed.json()).model, 'spare', 'without a name it is the only model that the key may ask')
+        assert.equal((await unnamed.json()).model, 'spare', 'without a name it is the only model that the key may ask, loaded or not')
         const none = await ask(node, await makeKey(node, 'none', '--model', 'other'), { model: undefined })
         assert.match((await none.json()).error.message, /the key "none" may not ask any model that is here/)
         const told = (key, path, model) => fetch(node.api + path, {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { Node, ask, caravan, demoModel, run, streamChat, until } from './lib/cluster.mjs'
 
-const options = ['--memory', '34M', '--replan', 'never']
+const options = ['--memory', '41M', '--replan', 'never']
 const metric = async (node, name) => Number((await (await fetch(`${node.api}/metrics`)).text()).match(new RegExp(`^${name} (\\d+)$`, 'm'))[1])
 
 await run({

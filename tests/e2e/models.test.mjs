@@ -132,7 +132,7 @@ await run({
 
     async 'a model that is asked for is loaded, and the one that was idle for longest makes room; a busy one does not'() {
         const dir = folder('m2', 'a', 'b', 'c')
-        const room = await new Node('m2', ['--models-dir', dir, '--memory', '40M', '--batch', '64', ...small]).open()
+        const room = await new Node('m2', ['--models-dir', dir, '--memory', '47M', '--batch', '64', ...small]).open()
         for (const name of ['a', 'b', 'c']) await known(room, name)
         const who = (model) => ask(room.api, 'Who are you?', { model })
         assert.match((await who('a')).text, /Caravan/)
@@ -158,7 +158,7 @@ await run({
     async 'a model makes room for the model of another coordinator once it is idle'() {
         const only = ['--memory', '1M', '--batch', '64', ...small]
         const left = await new Node('e1', ['--models-dir', folder('e1', 'left'), ...only]).open()
-        const room = await new Node('e2', ['--memory', '30M', '--batch', '64', '--peer', left.listen, ...small]).open()
+        const room = await new Node('e2', ['--memory', '37M', '--batch', '64', '--peer', left.listen, ...small]).open()
         const right = await new Node('e3', ['--models-dir', folder('e3', 'right'), '--peer', left.listen, '--peer', room.listen, ...only]).open()
         for (const node of [left, room, right]) for (const name of ['left', 'right']) await known(node, name)
         const who = (node, model) => ask(node.api, 'Who are you?', { model })
@@ -234,7 +234,7 @@ await run({
         const long = ['--ctx', '4096', '--parallel', '1'] /* the answer must not come to its end before the model is unloaded, however slow that is */
         const first = await new Node('h1', ['--models-dir', folder('h1', 'far'), '--memory', '1M', ...long]).open()
         const nodes = [first]
-        for (const name of ['h2', 'h3']) nodes.push(await new Node(name, ['--memory', '36M', '--peer', first.listen, ...long]).open())
+        for (const name of ['h2', 'h3']) nodes.push(await new Node(name, ['--memory', '43M', '--peer', first.listen, ...long]).open())
         for (const node of nodes) await known(node, 'far')
         await until('all see all', async () => (await first.status()).nodes.length === 3)
         assert.equal((await cli(first, 'load', 'far', '--placement', 'memory')).code, 0)

@@ -6,7 +6,7 @@ import test, { after } from 'node:test'
 import { browser, View } from './lib/browser.mjs'
 import { Node } from './lib/cluster.mjs'
 
-const head = await new Node('alpha', ['--memory', '27M']).open()
+const head = await new Node('alpha', ['--memory', '34M']).open()
 after(async () => {
     await browser.close()
     await head.stop()

@@ -7,7 +7,7 @@ import { View } from './lib/browser.mjs'
 import { until } from './lib/cluster.mjs'
 import { ask, openNodes, shown } from './lib/page.mjs'
 
-const [head, other] = await openNodes({ memory: '24M', own: [['--capture', '4M']] }) // two machines of three suffice
+const [head, other] = await openNodes({ memory: '31M', own: [['--capture', '4M']] }) // two machines of three suffice
 
 test('the cluster: the ring as it is, tokens while they are made, what happens if a machine goes', async () => {
     const view = await View.open(head.api, { path: '#/cluster' })

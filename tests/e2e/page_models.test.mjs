@@ -16,7 +16,7 @@ model[model.indexOf('general.name') + 'general.name'.length + 12] ^= 1 // a lett
 hub.files = { [`${name}@main/other-Q4_K_M.gguf`]: model, [`${name}@main/other-Q8_0.gguf`]: Buffer.from('this is no model, whatever its name says') }
 const folders = ['alpha', 'beta'].map((node) => join(process.env.CARAVAN_TMP, `models-${node}`))
 folders.forEach((folder) => mkdirSync(folder))
-const [head, other] = await openNodes({ names: ['alpha', 'beta'], memory: '27M', options: ['--hf-endpoint', hub.url], own: folders.map((folder) => ['--models-dir', folder]) })
+const [head, other] = await openNodes({ names: ['alpha', 'beta'], memory: '34M', options: ['--hf-endpoint', hub.url], own: folders.map((folder) => ['--models-dir', folder]) })
 
 // Asks for a model in the page's dialog.
 async function get(view, source, node) {

@@ -294,7 +294,7 @@ await run({
     async 'another machine of the cluster fetches, and is watched from here'() {
         const hub = await hubWith(repo()), dirs = ['here', 'there'].map((name) => join(tmp, name))
         dirs.forEach((dir) => mkdirSync(dir))
-        const options = (dir) => ['--memory', '27M', '--models-dir', dir, '--hf-endpoint', hub.url]
+        const options = (dir) => ['--memory', '34M', '--models-dir', dir, '--hf-endpoint', hub.url]
         const head = await new Node('alpha', options(dirs[0])).open(), other = await new Node('beta', [...options(dirs[1]), '--peer', head.listen]).open()
         await until('they know each other', async () => (await head.status()).nodes.some((n) => n.name === 'beta' && n.state === 'linked'))
         const there = (what, more = [], onStart) => pull(hub, what, { options: ['--node', 'beta', '--api', head.api.slice(7), ...more], onStart })

@@ -10,8 +10,8 @@ const model = async (node) => (await node.status()).models[0]
 // Two machines of which neither has the room for all, and then a third one that has.
 async function better(replan) {
     const key = ['--key-file', join(process.env.CARAVAN_TMP, `${replan}.key`)]
-    const a = await new Node(`${replan}-a`, [demoModel, '--memory', '34M', '--placement', 'memory', '--replan', replan, ...key]).open()
-    const b = await new Node(`${replan}-b`, ['--memory', '34M', '--peer', a.listen, ...key]).open()
+    const a = await new Node(`${replan}-a`, [demoModel, '--memory', '41M', '--placement', 'memory', '--replan', replan, ...key]).open()
+    const b = await new Node(`${replan}-b`, ['--memory', '41M', '--peer', a.listen, ...key]).open()
     await until('it is divided', async () => { const m = await model(a); return m?.ready && m.stages === 2 })
     const whole = await ask(a.api, 'Count to 5', { max_tokens: 24 })
     const c = await new Node(`${replan}-c`, ['--memory', '64M', '--peer', a.listen, ...key]).open()

@@ -9,20 +9,27 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The proportional set size of a process, in bytes: pages that several share (libraries) count once among them. */
-static uint64_t process_memory(unsigned long pid) {
+/* Bytes of a process. */
+struct process_memory {
+    uint64_t share; /* its proportional set size: pages that several processes have (libraries) count once among them */
+    uint64_t files; /* of these, the pages of files */
+};
+
+static struct process_memory process_memory(unsigned long pid) {
     char path[64], line[256];
-    uint64_t kib = 0;
+    struct process_memory m = {0};
     snprintf(path, sizeof(path), "/proc/%lu/smaps_rollup", pid);
     FILE *f = fopen(path, "r");
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-        if (strncmp(line, "Rss:", 4) == 0) kib += strtoull(line + 4, NULL, 10);
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (strncmp(line, "Pss:", 4) == 0) m.share = strtoull(line + 4, NULL, 10) * 1024;
+        if (strncmp(line, "Pss_File:", 9) == 0) m.files = strtoull(line + 9, NULL, 10) * 1024;
+    }
     if (f != NULL) fclose(f);
-    return kib * 1024;
+    return m;
 }
 
 /* Of each child, in the order in which they were started; at most max. Returns how many there are. */
-static size_t children_memory(uint64_t *ret, size_t max) {
+static size_t children_memory(struct process_memory *ret, size_t max) {
     char path[64], line[1024] = "";
     size_t n = 0;
     snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());

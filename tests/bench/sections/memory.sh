@@ -43,7 +43,8 @@ round() {
     done
 }
 report() {
-    words "The memory of a stage is its proportional set size once it has answered as many requests at once as it has sequences; the need is what the plan counts for the slice."
+    words "The memory of a stage is its proportional set size once it has answered as many requests at once as it has sequences (of halves, which share"
+    words "the pages of libraries here, as much of these as of the whole); the need is what the plan counts for the slice."
     words "Of a slice under 100 MB the fixed part of a process is a large share: for those, the most bytes by which the need is too high are shown."
     figures figure
     figure "loads" need.loads
