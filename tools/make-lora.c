@@ -34,7 +34,18 @@ static bool is_changed(const struct model_tensor *t) {
     size_t len = strlen(t->name);
     if (len < 7 || strcmp(t->name + len - 7, ".weight") != 0 || t->n_dims != 2) return false;
     if (strcmp(t->name, "output.weight") == 0) return true;
-    return model_layer_of_name(t->name, &rest) >= 0 && (strncmp(rest, "attn_", 5) == 0 || strncmp(rest, "ffn_", 4) == 0);
+    if (model_layer_of_name(t->name, &rest) < 0) return false;
+    static const char *const kinds[] = {"attn_",
+                                        "ffn_",
+                                        "time_mix_receptance.",
+                                        "time_mix_key.",
+                                        "time_mix_value.",
+                                        "time_mix_output.",
+                                        "channel_mix_key.",
+                                        "channel_mix_value."};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strncmp(rest, kinds[i], strlen(kinds[i])) == 0) return true;
+    return false;
 }
 
 static uint64_t values(const struct maker *m, const struct model_tensor *t, int half) { return m->rank * t->ne[half]; }

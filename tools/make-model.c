@@ -23,14 +23,24 @@ struct preset {
 };
 
 static const struct preset presets[] = {
-    {"tiny", "llama", 8, 256, 4, 2, 64, 768, 1024, 2048, 0, 0},         {"300m", "llama", 24, 1024, 16, 4, 64, 2816, 32000, 4096, 0, 0},
-    {"1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 8192, 0, 0},      {"8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 0},
-    {"moe", "qwen3moe", 16, 1024, 16, 4, 64, 512, 32000, 4096, 32, 4},  {"tiny-gemma3", "gemma3", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
-    {"tiny-moe", "qwen3moe", 8, 256, 4, 2, 64, 128, 1024, 2048, 16, 4}, {"tiny-qwen2vl", "qwen2vl", 8, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
-    {"tiny-gemma4", "gemma4", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0}, {"tiny-cogvlm", "cogvlm", 8, 64, 2, 2, 32, 128, 1024, 2048, 0, 0},
+    {"tiny", "llama", 8, 256, 4, 2, 64, 768, 1024, 2048, 0, 0},
+    {"300m", "llama", 24, 1024, 16, 4, 64, 2816, 32000, 4096, 0, 0},
+    {"1b", "llama", 22, 2048, 32, 4, 64, 5632, 32000, 8192, 0, 0},
+    {"8b", "llama", 32, 4096, 32, 8, 128, 14336, 128256, 8192, 0, 0},
+    {"moe", "qwen3moe", 16, 1024, 16, 4, 64, 512, 32000, 4096, 32, 4},
+    {"tiny-gemma3", "gemma3", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
+    {"tiny-moe", "qwen3moe", 8, 256, 4, 2, 64, 128, 1024, 2048, 16, 4},
+    {"tiny-qwen2vl", "qwen2vl", 8, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
+    {"tiny-gemma4", "gemma4", 12, 64, 2, 1, 32, 128, 1024, 2048, 0, 0},
+    {"tiny-cogvlm", "cogvlm", 8, 64, 2, 2, 32, 128, 1024, 2048, 0, 0},
+    {"tiny-rwkv7", "rwkv7", 8, 128, 0, 0, 64, 256, 1024, 2048, 0, 0},
+    {"tiny-arwkv7", "arwkv7", 8, 128, 0, 0, 64, 256, 1024, 2048, 0, 0},
+    {"tiny-rwkv6", "rwkv6", 8, 128, 0, 0, 64, 256, 1024, 2048, 0, 0},
+    {"tiny-rwkv6qwen2", "rwkv6qwen2", 8, 128, 0, 1, 64, 256, 1024, 2048, 0, 0},
+    {"rwkv7-3b", "rwkv7", 32, 2560, 0, 0, 64, 10240, 65536, 4096, 0, 0},
 };
 
-enum { POOL_ROWS = 2048, N_BYTES = 256, MAX_TENSORS = 1024 };
+enum { POOL_ROWS = 2048, N_BYTES = 256, MAX_TENSORS = 2048 };
 
 /* How a tensor is filled. */
 enum fill { FILL_ONES, FILL_POOL, FILL_OWN_ROWS };
@@ -38,7 +48,7 @@ enum fill { FILL_ONES, FILL_POOL, FILL_OWN_ROWS };
 struct tensor {
     char name[64];
     uint32_t type, n_dims;
-    uint64_t ne[3];
+    uint64_t ne[4];
     enum fill fill;
     float scale;               /* standard deviation of the weights */
     uint64_t bytes;
@@ -181,6 +191,40 @@ static void write_gemma4(const struct maker *m, struct model_writer *w) {
     }
 }
 
+/* ---- rwkv: layers with a state ---- */
+
+/* Widths of the pairs of small matrices, all different, so that none passes for another. */
+enum { RWKV_DECAY = 32, RWKV_ICLR = 16, RWKV_VALUE = 24, RWKV_GATE = 40, RWKV_RESCALE = 2 };
+
+static bool is_rwkv(const struct maker *m) { return strstr(m->p.arch, "rwkv") != NULL; }
+static bool is_rwkv7(const struct maker *m) { return is_arch(m, "rwkv7") || is_arch(m, "arwkv7"); }
+
+/* The two that were made of another model by exchanging its attention; they have the other model's feed-forward part. */
+static bool is_converted(const struct maker *m) { return is_arch(m, "arwkv7") || is_arch(m, "rwkv6qwen2"); }
+
+static void write_rwkv(const struct maker *m, struct model_writer *w) {
+    const struct preset *p = &m->p;
+    char key[96];
+#define KEY(suffix) (snprintf(key, sizeof(key), "%s.%s", p->arch, suffix), key)
+    model_write_u32(w, KEY("attention.head_count"), 0);
+    if (is_arch(m, "rwkv6qwen2")) model_write_u32(w, KEY("attention.head_count_kv"), p->n_head_kv);
+    model_write_f32(w, KEY(is_converted(m) ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"), 1e-5f);
+    model_write_u32(w, KEY("wkv.head_size"), p->head_dim);
+    model_write_u32(w, KEY("token_shift_count"), is_converted(m) ? 1 : 2);
+    if (is_rwkv7(m)) {
+        model_write_u32(w, KEY("attention.decay_lora_rank"), RWKV_DECAY);
+        model_write_u32(w, KEY("attention.iclr_lora_rank"), RWKV_ICLR);
+        model_write_u32(w, KEY("attention.value_residual_mix_lora_rank"), RWKV_VALUE);
+        model_write_u32(w, KEY("attention.gate_lora_rank"), RWKV_GATE);
+    } else {
+        model_write_u32(w, KEY("time_mix_extra_dim"), RWKV_ICLR);
+        model_write_u32(w, KEY("time_decay_extra_dim"), RWKV_DECAY);
+        if (!is_converted(m)) model_write_u32(w, KEY("rescale_every_n_layers"), RWKV_RESCALE);
+    }
+    model_write_u32(w, KEY("vocab_size"), p->n_vocab);
+#undef KEY
+}
+
 /* ---- metadata and tensors ---- */
 
 static void write_metadata(const struct maker *m, struct model_writer *w) {
@@ -195,6 +239,11 @@ static void write_metadata(const struct maker *m, struct model_writer *w) {
     model_write_u32(w, KEY("context_length"), p->n_ctx);
     model_write_u32(w, KEY("embedding_length"), p->n_embd);
     model_write_u32(w, KEY("feed_forward_length"), p->n_ff);
+    if (is_rwkv(m)) {
+        write_rwkv(m, w);
+        write_vocabulary(m, w);
+        return;
+    }
     model_write_u32(w, KEY("attention.head_count"), p->n_head);
     model_write_u32(w, KEY("attention.head_count_kv"), p->n_head_kv);
     model_write_u32(w, KEY("attention.key_length"), head_dim(m, GEMMA4_PERIOD - 1));
@@ -219,17 +268,18 @@ static void write_metadata(const struct maker *m, struct model_writer *w) {
     write_vocabulary(m, w);
 }
 
-static void add_tensor(struct maker *m, const char *name, uint32_t n_dims, uint64_t ne0, uint64_t ne1, uint64_t ne2, enum fill fill,
-                       float scale) {
+static struct tensor *add_tensor(struct maker *m, const char *name, uint32_t n_dims, uint64_t ne0, uint64_t ne1, uint64_t ne2,
+                                 enum fill fill, float scale) {
     if (m->n_tensors == MAX_TENSORS) {
         fprintf(stderr, "too many layers\n");
         exit(65);
     }
     struct tensor *t = &m->tensor[m->n_tensors++];
     *t = (struct tensor){
-        .type = fill == FILL_ONES ? MODEL_TYPE_F32 : m->type, .n_dims = n_dims, .ne = {ne0, ne1, ne2}, .fill = fill, .scale = scale};
+        .type = fill == FILL_ONES ? MODEL_TYPE_F32 : m->type, .n_dims = n_dims, .ne = {ne0, ne1, ne2, 1}, .fill = fill, .scale = scale};
     snprintf(t->name, sizeof(t->name), "%s", name);
     t->bytes = model_type_bytes(t->type, ne0) * ne1 * ne2;
+    return t;
 }
 
 static void add_matrix(struct maker *m, uint32_t layer, const char *what, uint64_t in, uint64_t out, uint64_t n, float gain) {
@@ -261,8 +311,116 @@ static void add_vision_expert(struct maker *m, uint32_t i, float residual) {
     add_matrix(m, i, "vis_down", p->n_ff, p->n_embd, 1, other * residual);
 }
 
+/* ---- tensors of rwkv ---- */
+
+/* Random numbers as F32: ne0 in a row; several rows are weights of their own, with the dimensions that libllama expects. */
+static void add_numbers(struct maker *m, uint32_t layer, const char *what, uint64_t ne0, uint64_t ne1, uint64_t ne3, float scale) {
+    char name[64];
+    snprintf(name, sizeof(name), "blk.%" PRIu32 ".%s", layer, what);
+    struct tensor *t = add_tensor(m, name, ne3 > 1 ? 4 : ne1 > 1 ? 2 : 1, ne0, ne1, 1, FILL_OWN_ROWS, scale);
+    t->type = MODEL_TYPE_F32;
+    t->ne[3] = ne3;
+    t->bytes = 4 * ne0 * ne1 * ne3;
+}
+
+/* Two small matrices that stand for a large one; with a vector of `offset` standard deviations added, if that isn't 0. */
+static void add_small_pair(struct maker *m, uint32_t layer, const char *letter, uint64_t rank, float offset) {
+    char name[32];
+    uint64_t n = m->p.n_embd;
+    snprintf(name, sizeof(name), "time_mix_%s0.weight", letter);
+    if (offset > 0) add_numbers(m, layer, name, n, 1, 1, offset);
+    snprintf(name, sizeof(name), "time_mix_%s1.weight", letter);
+    add_numbers(m, layer, name, n, rank, 1, 1 / sqrtf((float)n));
+    snprintf(name, sizeof(name), "time_mix_%s2.weight", letter);
+    add_numbers(m, layer, name, rank, n, 1, 1 / sqrtf((float)rank));
+}
+
+static void add_rwkv7_mix(struct maker *m, uint32_t i) {
+    uint64_t n = m->p.n_embd;
+    add_small_pair(m, i, "w", RWKV_DECAY, 1);
+    add_small_pair(m, i, "a", RWKV_ICLR, 1);
+    add_small_pair(m, i, "v", i == 0 ? RWKV_ICLR : RWKV_VALUE, 1); /* nothing reads that of layer 0 */
+    add_small_pair(m, i, "g", RWKV_GATE, 0);
+    add_numbers(m, i, "time_mix_lerp_fused.weight", n, 1, 6, 0.5f);
+    add_numbers(m, i, "time_mix_k_k.weight", n, 1, 1, 1);
+    add_numbers(m, i, "time_mix_k_a.weight", n, 1, 1, 0.5f);
+    add_numbers(m, i, "time_mix_r_k.weight", n, 1, 1, 0.5f);
+}
+
+static void add_rwkv6_mix(struct maker *m, uint32_t i) {
+    uint64_t n = m->p.n_embd, head = m->p.head_dim;
+    float extra = 1 / sqrtf((float)RWKV_ICLR);
+    char name[64];
+    add_numbers(m, i, "time_mix_w1.weight", n, 5 * RWKV_ICLR, 1, 1 / sqrtf((float)n));
+    snprintf(name, sizeof(name), "blk.%" PRIu32 ".time_mix_w2.weight", i);
+    struct tensor *w2 = add_tensor(m, name, 3, RWKV_ICLR, n, 5, FILL_OWN_ROWS, extra);
+    w2->type = MODEL_TYPE_F32;
+    w2->bytes = (uint64_t)4 * RWKV_ICLR * n * 5;
+    add_numbers(m, i, "time_mix_lerp_x.weight", n, 1, 1, 0.5f);
+    add_numbers(m, i, "time_mix_lerp_fused.weight", n, 1, 5, 0.5f);
+    if (!is_converted(m)) add_numbers(m, i, "time_mix_first.weight", head, n / head, 1, 0.5f);
+    add_numbers(m, i, "time_mix_decay.weight", n, 1, 1, 1);
+    add_numbers(m, i, "time_mix_decay_w1.weight", n, RWKV_DECAY, 1, 1 / sqrtf((float)n));
+    add_numbers(m, i, "time_mix_decay_w2.weight", RWKV_DECAY, n, 1, 1 / sqrtf((float)RWKV_DECAY));
+    add_matrix(m, i, "time_mix_gate", n, n, 1, 1);
+}
+
+/* What follows the mixing with earlier tokens. */
+static void add_rwkv_feed(struct maker *m, uint32_t i, float residual) {
+    uint64_t n = m->p.n_embd, ff = m->p.n_ff;
+    if (is_converted(m)) {
+        add_norm(m, i, "ffn_norm", n);
+        add_matrix(m, i, "ffn_gate", n, ff, 1, 1);
+        add_matrix(m, i, "ffn_up", n, ff, 1, 1);
+        add_matrix(m, i, "ffn_down", ff, n, 1, residual);
+        return;
+    }
+    add_norm(m, i, "attn_norm_2", n);
+    add_numbers(m, i, "attn_norm_2.bias", n, 1, 1, 0.1f);
+    add_numbers(m, i, "channel_mix_lerp_k.weight", n, 1, 1, 0.5f);
+    add_matrix(m, i, "channel_mix_key", n, ff, 1, 1);
+    add_matrix(m, i, "channel_mix_value", ff, n, 1, residual);
+    if (is_rwkv7(m)) return;
+    add_numbers(m, i, "channel_mix_lerp_r.weight", n, 1, 1, 0.5f);
+    add_matrix(m, i, "channel_mix_receptance", n, n, 1, 1);
+}
+
+static void add_rwkv_layer(struct maker *m, uint32_t i) {
+    uint64_t n = m->p.n_embd, kv = m->p.n_head_kv > 0 ? (uint64_t)m->p.n_head_kv * m->p.head_dim : n;
+    float residual = 1.0f / sqrtf(2.0f * (float)m->p.n_layer);
+    add_norm(m, i, "attn_norm", n);
+    if (!is_converted(m)) add_numbers(m, i, "attn_norm.bias", n, 1, 1, 0.1f);
+    if (is_rwkv7(m)) add_rwkv7_mix(m, i);
+    else add_rwkv6_mix(m, i);
+    add_matrix(m, i, "time_mix_receptance", n, n, 1, 1);
+    add_matrix(m, i, "time_mix_key", n, kv, 1, 1);
+    add_matrix(m, i, "time_mix_value", n, kv, 1, 1);
+    add_matrix(m, i, "time_mix_output", n, n, 1, residual);
+    if (!is_converted(m)) {
+        add_norm(m, i, "time_mix_ln", n);
+        add_numbers(m, i, "time_mix_ln.bias", n, 1, 1, 0.1f);
+    }
+    add_rwkv_feed(m, i, residual);
+}
+
+static void add_rwkv_tables(struct maker *m) {
+    const uint64_t n = m->p.n_embd;
+    static const char *const biases[] = {"token_embd_norm.bias", "output_norm.bias"};
+    if (is_converted(m)) return;
+    add_tensor(m, "token_embd_norm.weight", 1, n, 1, 1, FILL_ONES, 1);
+    for (size_t i = 0; i < ARRAY_LEN(biases); i++) {
+        struct tensor *t = add_tensor(m, biases[i], 1, n, 1, 1, FILL_OWN_ROWS, 0.1f);
+        t->type = MODEL_TYPE_F32;
+        t->bytes = 4 * n;
+    }
+}
+
 static void add_layer(struct maker *m, uint32_t i) {
     const struct preset *p = &m->p;
+    if (is_rwkv(m)) {
+        add_rwkv_layer(m, i);
+        return;
+    }
     uint64_t q = (uint64_t)p->n_head * head_dim(m, i), kv = (uint64_t)p->n_head_kv * head_dim(m, i), n = p->n_expert ? p->n_expert : 1;
     bool gemma = is_arch(m, "gemma3") || is_arch(m, "gemma4"), cogvlm = is_arch(m, "cogvlm");
     float residual = 1.0f / sqrtf(2.0f * (float)p->n_layer);
@@ -305,6 +463,7 @@ static void add_tensors(struct maker *m) {
     const struct preset *p = &m->p;
     bool gemma = is_arch(m, "gemma3") || is_arch(m, "gemma4");
     add_tensor(m, "token_embd.weight", 2, p->n_embd, p->n_vocab, 1, FILL_OWN_ROWS, gemma ? 0.06f : 1);
+    if (is_rwkv(m)) add_rwkv_tables(m);
     if (is_arch(m, "gemma4")) add_tensor(m, "rope_freqs.weight", 1, p->head_dim, 1, 1, FILL_ONES, 1);
     for (uint32_t i = 0; i < p->n_layer; i++) add_layer(m, i);
     add_tensor(m, "output_norm.weight", 1, p->n_embd, 1, 1, FILL_ONES, 1);
@@ -346,7 +505,7 @@ static const uint8_t *pool_rows(struct maker *m, const struct tensor *t) {
 
 static bool write_tensor_data(struct maker *m, const struct tensor *t) {
     size_t bytes = (size_t)model_type_bytes(t->type, t->ne[0]);
-    uint64_t n_rows = t->ne[1] * t->ne[2], at = 0, step = 1;
+    uint64_t n_rows = t->ne[1] * t->ne[2] * t->ne[3], at = 0, step = 1;
     const uint8_t *pool = t->fill == FILL_POOL ? pool_rows(m, t) : NULL;
     float *row = mem_calloc((size_t)t->ne[0], sizeof(*row));
     uint8_t *own = mem_alloc(bytes);
@@ -391,9 +550,10 @@ static const struct preset *find_preset(const char *name) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: make-model --preset tiny|300m|1b|8b|moe|tiny-gemma3|tiny-gemma4|tiny-qwen2vl|tiny-cogvlm --type "
-                    "f32|f16|q8_0|q4_k|... --out FILE "
-                    "[--layers N] [--seed N]\n");
+    fprintf(stderr,
+            "usage: make-model --preset tiny|300m|1b|8b|moe|tiny-gemma3|tiny-gemma4|tiny-qwen2vl|tiny-cogvlm|tiny-rwkv6|tiny-rwkv6qwen2|"
+            "tiny-rwkv7|tiny-arwkv7|rwkv7-3b --type f32|f16|q8_0|q4_k|... --out FILE "
+            "[--layers N] [--seed N]\n");
     return 64;
 }
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs `caravan verify` on a tiny model of every architecture: llama.cpp's own test writes them (random weights, mostly 2 layers),
-# zoo-deepen repeats their layers to 8 and to 12, verify cuts them in 2 and in 3 slices, and unevenly. Prints a table and the counts, writes
+# zoo-deepen repeats their layers to 8 and to 12, verify cuts them in 2 and in 3 slices, and unevenly. make-model writes those of some
+# architectures that the test leaves out. Prints a table and the counts, writes
 # docs/ARCHITECTURES.md, and fails where a model does worse than tests/data/zoo.tsv says.
 # Usage: tools/zoo.sh [--record] [--only REGEX] [BUILD FOLDER]
 #   --record      write tests/data/zoo.tsv anew instead of comparing with it
@@ -15,7 +16,8 @@ RECORD=$TOP/tests/data/zoo.tsv
 ROOT=${CARAVAN_SYSROOT_DIR:-$TOP/build}/sysroot-test
 TAB=$(printf '\t')
 export LC_ALL=C # the order of the table
-GOAL=124
+GOAL=128
+OURS='arwkv7 rwkv6 rwkv6qwen2 rwkv7' # of which llama.cpp's test writes no model
 record=0
 only=
 
@@ -53,7 +55,10 @@ reason_of() { sed -n -e 's/.*"reason":"\(.*\)","architecture".*/\1/p' -e t -e 's
 
 # verify_deep MODEL LAYERS OPTION VALUE (how it is cut): sets verdict (identical, close, differs, whole only, uncut, crashed), difference, architecture, reason
 verify_deep() {
-    "$BUILD/bin/zoo-deepen" "$work/raw/$1.gguf" "$work/deep.gguf" --layers "$2"
+    case $1 in
+    *-ours) "$BUILD/bin/make-model" --preset "tiny-${1%-ours}" --type f32 --out "$work/deep.gguf" --layers "$2" ;;
+    *) "$BUILD/bin/zoo-deepen" "$work/raw/$1.gguf" "$work/deep.gguf" --layers "$2" ;;
+    esac
     status=0
     # 48 tokens of prompt: more than the tiny models' windows of 32
     timeout 300 "$CARAVAN" verify "$work/deep.gguf" --json "$3" "$4" --prompt-tokens "${ZOO_PROMPT:-48}" --tokens "${ZOO_TOKENS:-12}" --ctx 256 --threads 1 \
@@ -97,6 +102,9 @@ rank() { # of a verdict: more is better
 
 (cd "$backends" && "$loader" --library-path "$libraries" "$maker" --out "$work/raw" ${only:+--arch "$only"} >"$work/maker" 2>&1) ||
     fail "test-llama-archs failed: $(tail -1 "$work/maker")" "fill the folder again: make sysroot-test"
+for architecture in $OURS; do
+    [ -n "$only" ] && ! printf '%s\n' "$architecture" | grep -Eq "$only" || : >"$work/raw/$architecture-ours.gguf"
+done
 
 printf '%-24s %-16s %-12s %-12s %-12s %s\n' model architecture "2 slices" "3 slices" uneven "largest difference, reason"
 : >"$work/table"
@@ -147,7 +155,11 @@ compare() { # each model of the table against its recorded row
 
 # The rules for cuts and the fix-ups of slices, from the tables.
 rules() {
-    awk -F'"' '/^QUIRK_ENTRY\(/ { entry[$2] = $4 ($5 ~ /WIDE/ ? " (streams)" : "") ($6 == "" ? "" : "; real token ids travel" ($6 == "*" ? "" : " to layers with " $6)) }
+    awk -F'"' '/^QUIRK_ENTRY\(/ {
+        name = $4 ~ /^</ ? "what " substr($4, 2) " is added to" : $4
+        entry[$2] = name ($5 ~ /WIDE/ ? " (streams)" : "") ($6 == "" ? "" : "; real token ids travel" ($6 == "*" ? "" : " to layers with " $6)) \
+            ($10 == "" ? "" : " behind a layer of zeros; what blk.0." $10 " gives travels along")
+    }
     /^QUIRK_SCALE\(/ { scale[$2] = 1 }
     /^QUIRK\(/ {
         split($3, f, /, */); note = $6
@@ -167,7 +179,7 @@ write_document() {
 # Architectures
 
 The verdicts of \`caravan verify\` on a tiny model of every architecture that llama.cpp's own test writes (libllama 0.7.0; random weights; \`make zoo\`
-makes this page). Layers are repeated to 8 and cut in 2 slices, and to 12 and cut in 3, evenly and in 3, 5 and 4 layers (or the nearest legal cuts); the
+makes this page), and of four that it doesn't (\`-ours\`, from \`tools/make-model.c\`). Layers are repeated to 8 and cut in 2 slices, and to 12 and cut in 3, evenly and in 3, 5 and 4 layers (or the nearest legal cuts); the
 second of three slices has neither embedding nor head.
 Whole and split model run in stage processes over real ring links; 48 tokens of prompt in chunks (more than the models' windows), then 12 one by one; all logits are
 compared. *Identical*: the same bits. *Close*: the same first choice everywhere and no logit off by 0.01. *Whole only*: runs on one node, whole.
@@ -183,7 +195,8 @@ END
 ## Legal cuts and fix-ups
 
 "Rows replace NAME" is injection: a later slice computes from token ids as the first one does, and while its graph runs, the evaluation callback
-overwrites the value NAME with the rows of the slice before ("streams": as wide as the file's \`hyper_connection.count\` says). From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). A model whose architecture has no row is probed when it is first loaded (docs/ARCHITECTURE.md, "Slices"); \`caravan verify --probe\` shows what is found.
+overwrites the value NAME with the rows of the slice before ("streams": as wide as the file's \`hyper_connection.count\` says; "behind a layer of zeros": later
+layers also read a value of layer 0, so a later slice has such a layer before its own, and rows that are twice as wide replace both). From \`tables/quirks.def\` (\`src/model/quirks.h\` explains the words). A model whose architecture has no row is probed when it is first loaded (docs/ARCHITECTURE.md, "Slices"); \`caravan verify --probe\` shows what is found.
 
 | architecture | cuts | fix-ups | note |
 |---|---|---|---|
@@ -198,17 +211,17 @@ END
   graph of the tiny model (2 layers, \`attn_res.block_size\` 2, evaluation callback): layer 1's attention reads a mix of two (\`CONCAT [2]\`, \`SOFT_MAX\`,
   \`blk.1.attn_res_score\`, \`l_out-0\`), and its sum is \`prefix_sum_attn-1 = ADD(l_out-0, ...)\`; layer 0's attention reads \`inp_embd\` itself,
   \`prefix_sum_attn-0\` is no sum, and \`blk.0.attn_res_score\` is read by no node. With a block size of 1 the mixes of layer 1 have up to three terms, those of
-  layer 0 two. The first layer of any slice is layer 0 of its file, and the callback can overwrite nodes, not add them. \`caravan verify --probe\` says
-  "between its layers more than one value is alive".
+  layer 0 two. The first layer of any slice is layer 0 of its file, and the callback can overwrite nodes, not add them. Layers of zeros before the slice's own,
+  as \`rwkv7\` has one, would be as many as lie before the cut, since their number makes the terms: each machine would compute all layers before its own, too.
+  \`caravan verify --probe\` says "between its layers more than one value is alive".
 - \`hrm_text\`: libllama insists on the number of layers of its loop. The tiny model with its layers repeated to 8 ends in
-  \`hrm-text.cpp:23: GGML_ASSERT(hparams.n_layer() == n_slot) failed\`, so no slice of it can be loaded.
+  \`hrm-text.cpp:23: GGML_ASSERT(hparams.n_layer() == n_slot) failed\`, so no slice of it can be loaded,
+  with or without layers of zeros; and a token would go around the ring as often as the loop runs.
 - \`dream\`, \`llada\`, \`llada-moe\`, \`rnd1\`: libllama makes no KV cache for them ("this model keeps no memory of what it read: it cannot generate"), so they
   aren't served at all, whole or split.
 - \`gemma4\` and \`gemma3n\` with per-layer embeddings (the small models): a table has the parts of all layers side by side, as wide as libllama finds layers. Seen
   when 8 of 12 layers are loaded: "tensor 'per_layer_token_embd.weight' has wrong shape; expected 128, 128, got 192, 128". Slices do not cut tables. Models of \`gemma4\` without
   them have no row either, since llama.cpp's test writes none: they are probed when they are first loaded, and are cut (\`e2e_probe\`: identical).
-- \`rwkv6\`, \`rwkv7\`, \`arwkv7\` have no row, since llama.cpp's test writes no model of them, and nothing could be measured: they are probed when they are first loaded. The
-  layers of \`rwkv7\` and \`arwkv7\` read a value of the first layer, so more than one value is alive between layers.
 
 ## Numbers of layers with a special meaning
 

@@ -171,7 +171,7 @@ static err_code place(const struct slice *s, const struct engine_load *load, str
     ret->split_mode = split_mode(load->split_mode);
     if (ret->split_mode == LLAMA_SPLIT_MODE_TENSOR) join(to->devices, all);
     if (in_ram == 0) return ERR_OK;
-    engine_experts_pattern(in_ram, &to->pattern);
+    engine_experts_pattern(in_ram == ENGINE_MOE_ALL ? in_ram : in_ram + (int32_t)s->what.n_lead, &to->pattern);
     to->experts[0].pattern = buf_cstr(&to->pattern);
     to->experts[0].buft = ggml_backend_cpu_buffer_type();
     ret->tensor_buft_overrides = to->experts;
@@ -375,6 +375,7 @@ static err_code open_slice(struct slice *s, const struct model_slice *slice, mod
     s->exact = load->exact;
     s->n_outputs = outputs(s, load);
     s->streams = load->n_seq > 1 && !s->what.kv_pool && load->exact;
+    s->divides = s->streams || (s->what.injects && llama_model_is_recurrent(s->model));
     if ((code = make_context(s, load, e)) != ERR_OK) return code;
     tell(s, load);
     return s->laid_out ? ERR_OK : make_room(s, e);

@@ -44,6 +44,7 @@ struct slice_mark {
 
 /* The rows of a part of a batch, while its graphs run: engine/slice_graph.c. */
 struct slice_graph {
+    const float *given_first;    /* the first row that enters */
     const float *give_from;      /* the next rows to enter; NULL: none do, or libllama makes a trial run */
     float *catch_to;             /* where the next rows go; NULL as above */
     uint32_t give_room, given, catch_room, caught; /* rows */
@@ -53,6 +54,9 @@ struct slice_graph {
     uint32_t layer;              /* of the slice, that is computed; known only where model_slice_info.scale needs it */
     struct ggml_tensor *entry;   /* holds the rows, and must get back what they replaced; NULL: nothing to do */
     float *replaced;             /* [n_batch][n_hidden_in]; NULL: nothing is put back */
+    const struct ggml_tensor *carrier; /* computes the carried value of the next rows (model_slice_info.carry) */
+    uint32_t carried;            /* rows whose carried value went in, or came out, and whose other part has not yet */
+    float *part;                 /* [n_batch][n_hidden]: a part of each row; NULL: rows are of one part */
 };
 
 /* The projector of pictures and sounds: engine/slice_media.c. */
@@ -108,6 +112,7 @@ struct slice {
     bool laid_out;               /* libllama has allocated nothing: the sizes are all that it is good for */
     bool exact;                  /* all parts of a batch have shapes of one class */
     bool streams;                /* every sequence has its own KV cells */
+    bool divides;                /* libllama computes single tokens together only if their sequences' numbers follow one another */
     bool recurrent;              /* some layer keeps a state instead of KV */
     uint32_t n_outputs;          /* tokens of a part that can have logits; 0: all */
     uint32_t window;             /* smallest sliding window, 0: none */

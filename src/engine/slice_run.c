@@ -187,11 +187,12 @@ static err_code slice_apply(void *self, const struct engine_op *ops, size_t n, s
 
 /* ---- computing ---- */
 
-/* May this token join a group of single tokens that ends before it? Sequences with streams of their own are computed in one pass
- * only if their numbers follow one another; else libllama divides the group, and gives some models' rows back in another order. */
+/* May this token join a group of single tokens that ends before it? Sequences with streams of their own, and those of models that keep a
+ * state and nothing else, are computed in one pass only if their numbers follow one another; else libllama divides the group, and gives
+ * some models' rows back in another order, or takes those in another order that enter while its graph runs. */
 static bool joins_group(const struct slice *s, const struct engine_token *t, size_t i, size_t n) {
     bool single = i + 1 >= n || t[i + 1].seq != t[i].seq;
-    return single && s->seen[t[i].seq] != s->part && (!s->streams || t[i].seq == t[i - 1].seq + 1);
+    return single && s->seen[t[i].seq] != s->part && (!s->divides || t[i].seq == t[i - 1].seq + 1);
 }
 
 static bool is_row(const struct engine_token *t) { return (t->flags & ENGINE_TOKEN_ROW) != 0; }

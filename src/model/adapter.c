@@ -225,7 +225,7 @@ static bool take_tensor(const struct model_slice *s, const struct model_tensor *
     *t = (struct slice_tensor){.source = source, .type = source->type, .n_dims = source->n_dims, .bytes = source->bytes};
     memcpy(t->ne, source->ne, sizeof(t->ne));
     if (layer < 0) snprintf(t->name, sizeof(t->name), "%s", source->name);
-    else snprintf(t->name, sizeof(t->name), "blk.%" PRIu32 ".%s", at - s->info.first, rest);
+    else snprintf(t->name, sizeof(t->name), "blk.%" PRIu32 ".%s", at - s->info.first + s->info.n_lead, rest);
     return true;
 }
 

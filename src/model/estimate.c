@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/estimate.h"
 
+#include "model/quirks.h"
 #include "model/types.h"
 
 enum { DEFAULT_UBATCH = 512, CELL_STEP = 256, OUTPUTS_SHARE = 4, MTP_ROWS = 8 };
@@ -89,6 +90,17 @@ static uint64_t table_bytes(const struct model_layout *l, bool head, bool tail) 
     return head && tail ? sum : sum + made;
 }
 
+/* About one bit a weight, as in table_bytes; F32 stays as it is. */
+uint64_t model_estimate_lead(const struct model_layout *l) {
+    uint64_t sum = 0;
+    if (model_quirks_lead(l, 1) == 0) return 0;
+    for (uint32_t i = 0; i < l->layers[0].n_tensors; i++) {
+        const struct model_tensor *t = model_gguf_tensor(l->gguf, l->layers[0].tensors[i]);
+        sum += t->n_dims == 2 && t->type != MODEL_TYPE_F32 ? t->ne[0] * t->ne[1] / 7 : t->bytes;
+    }
+    return sum;
+}
+
 struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end,
                                            const struct model_load_shape *shape) {
     uint64_t n_ubatch = shape->n_ubatch ? shape->n_ubatch : DEFAULT_UBATCH;
@@ -96,6 +108,10 @@ struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_
     for (uint32_t i = first; i < end; i++) m.weights += l->layers[i].bytes;
     m.kv = kv_bytes(l, first, end, shape, n_ubatch);
     m.compute = compute_bytes(l, first, end, shape, n_ubatch);
+    if (model_quirks_lead(l, first) > 0) {
+        m.weights += model_estimate_lead(l);
+        m.kv += kv_bytes(l, 0, 1, shape, n_ubatch);
+    }
     if (shape->mtp && model_layout_guesses(l, shape->n_rewind) && end == l->n_layer) add_mtp(&m, l, first == 0, shape);
     m.total = m.weights + m.kv + m.compute;
     return m;

@@ -31,6 +31,8 @@ struct model_estimate {
     uint64_t total;
 };
 
+/* Bytes of a layer of zeros that stands before a later slice's own layers (model_quirks_lead), if the model has such slices. */
+uint64_t model_estimate_lead(const struct model_layout *l);
 /* Of layers [first, end), with the embedding if first = 0 and the head if end = n_layer. */
 struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_t first, uint32_t end,
                                            const struct model_load_shape *shape);

@@ -18,6 +18,7 @@ struct model_graph_node {
     uint64_t n_values;
     int32_t layer;                 /* whose weights or memory it reads itself; -1: none */
     char weight[MODEL_GRAPH_NAME]; /* a weight that it reads, without "blk.N."; "": none of a layer */
+    char table[MODEL_GRAPH_NAME];  /* a weight outside of the layers that it reads; "": none */
     bool embeds;                   /* it looks tokens up in token_embd */
     bool ids;                      /* it looks at token ids in another way */
     bool output;                   /* it reads the output table */

@@ -24,9 +24,9 @@ static const struct model_quirks rows[] = {
 };
 
 static const struct model_entry entries[] = {
-#define WIDE                                             0
-#define ROW                                              1
-#define QUIRK_ENTRY(arch, tensor, streams, ids, restore) {arch, tensor, streams, ids, restore},
+#define WIDE                                                    0
+#define ROW                                                     1
+#define QUIRK_ENTRY(arch, tensor, streams, ids, restore, carry) {arch, tensor, streams, ids, restore, carry},
 #include "../../tables/quirks_entry.def"
 #undef QUIRK_ENTRY
 };
@@ -67,7 +67,7 @@ static const struct model_quirks unknown = {
 
 /* The latest of an architecture and its kinds of layers hides earlier ones. A row stays where it is, because slices point to it. */
 static struct taught {
-    char text[MODEL_MAX_ROW], arch[MODEL_MAX_ARCH], kinds[MODEL_KINDS_SIZE], out[128], in[64], ids[16], why[160];
+    char text[MODEL_MAX_ROW], arch[MODEL_MAX_ARCH], kinds[MODEL_KINDS_SIZE], out[128], in[64], ids[16], carry[64], why[160];
     struct model_quirks row;
     struct model_entry entry;
 } taught[MODEL_MAX_TAUGHT];
@@ -97,6 +97,7 @@ static bool take_word(struct taught *t, const char *word, size_t len, uint32_t *
     if (name == 3 && memcmp(word, "out", 3) == 0) return take_text(value, rest, t->out, sizeof(t->out));
     if (name == 2 && memcmp(word, "in", 2) == 0) return take_text(value, rest, t->in, sizeof(t->in));
     if (name == 3 && memcmp(word, "ids", 3) == 0) return take_text(value, rest, t->ids, sizeof(t->ids));
+    if (name == 5 && memcmp(word, "carry", 5) == 0) return take_text(value, rest, t->carry, sizeof(t->carry));
     if (name == 5 && memcmp(word, "kinds", 5) == 0) return take_text(value, rest, t->kinds, sizeof(t->kinds));
     bool is_period = name == 6 && memcmp(word, "period", 6) == 0;
     if (!is_period && !(name == 5 && memcmp(word, "width", 5) == 0)) return false;
@@ -113,6 +114,7 @@ static bool take_words(struct taught *t, const char *text, uint32_t *period, uin
     if (!str_next(&at, ' ', &word, &len) || !take_text(word, len, t->arch, sizeof(t->arch))) return false;
     while (at != NULL && strncmp(at, WHOLE, sizeof(WHOLE) - 1) != 0)
         if (!str_next(&at, ' ', &word, &len) || !take_word(t, word, len, period, width)) return false;
+    if (t->carry[0] != '\0' && t->in[0] == '\0') return false;
     if (at == NULL) return t->out[0] != '\0';
     at += sizeof(WHOLE) - 1;
     return take_text(at, strlen(at), t->why, sizeof(t->why));
@@ -140,7 +142,7 @@ err_code model_quirks_teach(const char *text, struct err *e) {
     enum model_split split = t->why[0] != '\0' ? MODEL_SPLIT_WHOLE : MODEL_SPLIT_EXACT;
     const char *note = t->why[0] != '\0' ? t->why : "found by probing";
     t->row = (struct model_quirks){t->arch, split, cut, period, MODEL_FIX_HEADS | MODEL_FIX_OUTPUTS, t->out, note};
-    t->entry = (struct model_entry){t->arch, t->in, width, t->ids, ""};
+    t->entry = (struct model_entry){t->arch, t->in, width, t->ids, "", t->carry};
     return ERR_OK;
 }
 
@@ -185,8 +187,17 @@ uint32_t model_quirks_width(const struct model_layout *l) {
     const struct model_entry *entry = model_quirks_entry(l);
     uint64_t streams = entry && entry->streams > 0 ? entry->streams : 1;
     if (entry && entry->streams == 0) model_kv_uint(model_gguf_find_arch(l->gguf, "hyper_connection.count"), 0, &streams);
-    return streams >= 1 && streams <= MODEL_MAX_STREAMS ? (uint32_t)streams * l->n_embd : l->n_embd;
+    return (streams >= 1 && streams <= MODEL_MAX_STREAMS ? (uint32_t)streams * l->n_embd : l->n_embd) + model_quirks_carried(l);
 }
+
+static bool carries(const struct model_layout *l) {
+    const struct model_entry *entry = model_quirks_entry(l);
+    return entry != NULL && entry->carry[0] != '\0';
+}
+
+uint32_t model_quirks_lead(const struct model_layout *l, uint32_t first) { return first > 0 && carries(l) ? 1 : 0; }
+
+uint32_t model_quirks_carried(const struct model_layout *l) { return carries(l) ? l->n_embd : 0; }
 
 /* Exact answers need cells of their own for each sequence: in one pool it depends on the other sequences which cells a sequence gets, and
  * with it the order of sums in attention. */
@@ -247,12 +258,18 @@ static uint32_t kinds_period(const struct model_layout *l, const struct model_qu
 
 /* Cuts must be at multiples of this. */
 static uint32_t cut_period(const struct model_layout *l, const struct model_quirks *q) {
-    uint32_t period = q->cut == MODEL_CUT_PERIOD ? q->period : q->cut == MODEL_CUT_KINDS ? kinds_period(l, q) : 1, all = period;
-    uint64_t experts = 1; /* every such layer has experts */
-    model_kv_uint(model_gguf_find_arch(l->gguf, "interleave_moe_layer_step"), 0, &experts);
-    if (experts < 1 || experts > MODEL_MAX_LAYERS) experts = 1;
-    while (all % experts != 0) all += period;
-    return all;
+    uint32_t period = q->cut == MODEL_CUT_PERIOD ? q->period : q->cut == MODEL_CUT_KINDS ? kinds_period(l, q) : 1;
+    /* Every such layer has experts; behind every such layer the rows are halved. libllama counts from the file's first layer. */
+    static const char *const steps[] = {"interleave_moe_layer_step", "rescale_every_n_layers"};
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        uint64_t step = 1;
+        uint32_t all = period;
+        model_kv_uint(model_gguf_find_arch(l->gguf, steps[i]), 0, &step);
+        if (step < 1 || step > MODEL_MAX_LAYERS) step = 1;
+        while (all % step != 0) all += period;
+        period = all;
+    }
+    return period;
 }
 
 /* Where the file lists which layers have an indexer of their own: does this layer look where an earlier layer's indexer says? */
@@ -293,7 +310,7 @@ static err_code check_bounds(const struct model_layout *l, const struct model_qu
 
 /* Does [first, end) have what libllama insists on? */
 static err_code check_content(const struct model_layout *l, const struct model_quirks *q, uint32_t first, uint32_t end, struct err *e) {
-    const char *conclusion = layers_conclusion(l->arch, end - first);
+    const char *conclusion = layers_conclusion(l->arch, end - first + model_quirks_lead(l, first));
     if (conclusion)
         return err_set(e, ERR_INVALID,
                        "cannot make a slice of %" PRIu32 " layers of architecture \"%s\": from their number libllama would conclude %s",

@@ -51,13 +51,18 @@ struct model_quirks {
  * gets token ids as the first slice does, and while its graph runs the rows replace what it computed for them. */
 struct model_entry {
     const char *arch;
-    const char *tensor; /* the graph's name of the value that the rows replace: what enters layer 0 */
+    const char *tensor; /* the graph's name of the value that the rows replace: what enters layer 0. "<WEIGHT": it has no name, and is the
+                         * node that reads this weight */
     /* A token's row is so many residual streams, each as wide as the model; 0: as many as `<arch>.hyper_connection.count` says. If it isn't
      * 1, libllama can't be asked for embeddings, since these have another width. */
     uint32_t streams;
     /* Layers with a tensor whose name begins so look at the token ids themselves. "*": every layer does; "": none does, any id will do. */
     const char *ids;
     const char *restore; /* "": nothing. Else later layers need the replaced value too: it is put back behind the node of this name */
+    /* "": nothing. Else all layers read a value that layer 0 computes for itself, with this weight of its own: a token's row has that value
+     * behind its residual stream. A later slice begins with a layer of zeros (model_quirks_lead). The rows replace the same value of that
+     * layer, and its result, which is then `tensor`. */
+    const char *carry;
 };
 
 /* Constants of the graph that depend on the whole model (tables/quirks_scale.def). */
@@ -75,8 +80,8 @@ struct model_scale {
 const struct model_quirks *model_quirks_find(const struct model_layout *l);
 
 /* Makes a row for an architecture, which from then on hides that of the table. text: as model_graph_propose writes it, "ARCHITECTURE
- * period=2 out=l_out- [width=4] [in=hc_init] [ids=*]"; with "kinds=..." it is for models with these kinds of layers only; with
- * "whole=REASON" at its end they run whole only. It replaces an earlier row for the same models. ERR_INVALID, ERR_LIMIT. */
+ * period=2 out=l_out- [width=4] [in=hc_init] [ids=*] [carry=WEIGHT]"; with "kinds=..." it is for models with these kinds of layers only;
+ * with "whole=REASON" at its end they run whole only. It replaces an earlier row for the same models. ERR_INVALID, ERR_LIMIT. */
 err_code model_quirks_teach(const char *text, struct err *e);
 /* The text of the row that was taught for this model; "": none was. */
 const char *model_quirks_taught(const struct model_layout *l);
@@ -89,6 +94,11 @@ uint32_t model_quirks_sample(const struct model_layout *l, uint32_t least);
 
 /* NULL: rows are given in place of tokens. */
 const struct model_entry *model_quirks_entry(const struct model_layout *l);
+
+/* Layers that a slice with the first layer `first` has before its own, so that rows can enter behind them: 0 or 1. */
+uint32_t model_quirks_lead(const struct model_layout *l, uint32_t first);
+/* Floats of a hidden row that are a carried value (struct model_entry), the last ones. */
+uint32_t model_quirks_carried(const struct model_layout *l);
 
 /* NULL: there are no such constants. */
 const struct model_scale *model_quirks_scale(const struct model_layout *l);

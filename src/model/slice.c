@@ -30,6 +30,15 @@ static void make_unread(struct slice_tensor *t) {
     t->bytes = model_type_bytes(t->type, n);
 }
 
+/* Makes a tensor of a layer that only stands where rows enter. What is computed with it is replaced, and zeros are as good as any number. A
+ * matrix that isn't F32 is multiplied with rows and nothing else, for which each type serves. */
+static void make_lead(struct slice_tensor *t, const char *rest) {
+    if (t->n_dims == 2 && t->type != MODEL_TYPE_F32) make_unread(t);
+    t->source = NULL;
+    t->unread = false;
+    snprintf(t->name, sizeof(t->name), "blk.0.%s", rest);
+}
+
 /* Does the slice look tokens up in token_embd, or use it as its output table? */
 static bool reads_embedding(const struct model_slice *s) {
     const struct model_entry *entry = model_quirks_entry(s->l);
@@ -86,8 +95,12 @@ static bool take_tensor(const struct model_slice *s, const struct model_tensor *
         if (!s->info.whole) fit_table(s, t);
         return true;
     }
+    if (layer == 0 && s->info.n_lead > 0) {
+        make_lead(t, rest);
+        return true;
+    }
     if ((uint32_t)layer < s->info.first || (uint32_t)layer >= slice_block_end(s)) return false;
-    snprintf(t->name, sizeof(t->name), "blk.%" PRIu32 ".%s", (uint32_t)layer - s->info.first, rest);
+    snprintf(t->name, sizeof(t->name), "blk.%" PRIu32 ".%s", (uint32_t)layer - s->info.first + s->info.n_lead, rest);
     return true;
 }
 
@@ -161,6 +174,11 @@ static void describe_entry(struct model_slice *s) {
     const struct model_entry *entry = model_quirks_entry(s->l);
     info->ids = info->head || looks_at_ids(s);
     info->no_embeddings = entry && entry->streams != 1;
+    info->injects = entry != NULL;
+    if (entry && entry->carry[0] && !(info->head && info->tail)) {
+        snprintf(info->carry, sizeof(info->carry), "blk.0.%s", entry->carry);
+        info->n_carried = model_quirks_carried(s->l);
+    }
     if (!entry || info->head) return;
     snprintf(info->in_tensor, sizeof(info->in_tensor), "%s", entry->tensor);
     snprintf(info->restore_after, sizeof(info->restore_after), "%s", entry->restore);
@@ -168,7 +186,7 @@ static void describe_entry(struct model_slice *s) {
 
 static void describe_result(struct model_slice_info *info, const char *out) {
     size_t len = strlen(out);
-    uint32_t last = info->end - info->first - 1;
+    uint32_t last = info->end - info->first - 1 + info->n_lead;
     const char *op = strchr(out, '>');
     if (op) {
         snprintf(info->out_tensor, sizeof(info->out_tensor), "blk.%" PRIu32 ".%.*s", last, (int)(op - out), out);
@@ -186,6 +204,7 @@ static void describe(struct model_slice *s, uint32_t first, uint32_t end) {
     info->head = first == 0;
     info->tail = end == s->l->n_layer;
     info->whole = info->head && info->tail && !s->l->shortened;
+    info->n_lead = model_quirks_lead(s->l, first);
     info->n_mtp = s->l->keeps_mtp ? 1 : 0;
     info->n_hidden_in = info->head ? 0 : model_quirks_width(s->l);
     info->n_hidden_out = info->tail ? 0 : model_quirks_width(s->l);
@@ -224,6 +243,7 @@ err_code slice_create_adapter(const struct model_gguf *adapter, const struct mod
     s->quirks = model_quirks_find(l);
     s->take = take;
     s->info = (struct model_slice_info){.first = first, .end = end, .n_layer = l->n_layer, .whole = true}; /* its header stays as it is */
+    s->info.n_lead = model_quirks_lead(l, first);
     buf_init(&s->header, (size_t)1 << 30);
     return finish(s, ret_s, e);
 }

@@ -43,7 +43,7 @@ static void put_layer_numbers(const struct model_slice *s, struct model_writer *
     for (uint64_t i = 0; i < kv->n; i++) {
         if (!model_kv_uint(kv, i, &v) || v < s->info.first || v >= s->info.end) continue;
         uint8_t bytes[4];
-        bytes_put_u32(bytes, (uint32_t)v - s->info.first);
+        bytes_put_u32(bytes, (uint32_t)v - s->info.first + s->info.n_lead);
         model_write_raw(w, bytes, sizeof(bytes));
     }
 }
@@ -52,9 +52,11 @@ static void put_layer_numbers(const struct model_slice *s, struct model_writer *
 static bool put_arch_entry(const struct model_slice *s, struct model_writer *w, const struct model_kv *kv, const char *name) {
     uint32_t first = s->info.first;
     uint64_t v;
-    if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, slice_block_end(s) - first);
+    uint32_t lead = s->info.n_lead;
+    if (strcmp(name, "block_count") == 0) model_write_u32(w, kv->key, slice_block_end(s) - first + lead);
     else if (strcmp(name, "nextn_predict_layers") == 0) model_write_u32(w, kv->key, slice_block_end(s) - s->info.end);
-    else if (is_leading_count(name) && model_kv_uint(kv, 0, &v)) model_write_u32(w, kv->key, v > first ? (uint32_t)v - first : 0);
+    else if (is_leading_count(name) && model_kv_uint(kv, 0, &v))
+        model_write_u32(w, kv->key, v > first ? (uint32_t)v - first + lead : v > 0 ? lead : 0);
     else if (strcmp(name, "n_deepstack_layers") == 0 && !s->info.head) model_write_u32(w, kv->key, 0); /* they add to rows of images */
     else if (strcmp(name, "embedding_scale") == 0 && !s->info.head && (s->quirks->fixups & MODEL_FIX_EMBD_SCALE))
         model_write_f32(w, kv->key, 1.0f);
@@ -81,7 +83,11 @@ static void put_layer_list(const struct model_slice *s, struct model_writer *w, 
     uint32_t n = (kv->n == s->l->n_block ? slice_block_end(s) : s->info.end) - s->info.first;
     if ((s->quirks->fixups & MODEL_FIX_HEADS) && name && strcmp(name, "attention.head_count") == 0 && has_zero(kv))
         model_write_u32(w, kv->key, (uint32_t)largest(kv));
-    else model_write_kv(w, kv, s->info.first, n);
+    else if (s->info.n_lead > 0) { /* that is a copy of the model's first layer */ size_t size = model_kv_scalar_size(kv->elem);
+        model_write_array(w, kv->key, kv->elem, n + 1);
+        model_write_raw(w, kv->data, size);
+        model_write_raw(w, kv->data + s->info.first * size, n * size);
+    } else model_write_kv(w, kv, s->info.first, n);
 }
 
 /* Writes the entries that the model leaves to defaults and whose defaults are wrong for the slice. */

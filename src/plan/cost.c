@@ -67,6 +67,7 @@ double plan_cost_batch(const struct plan_cost *c, uint32_t node, uint32_t first,
         return PLAN_STAGE_OVERHEAD + plan_sum_spread(c->m, c->sums, n, first, end, &s, tokens, prompt);
     struct plan_sum sum = plan_sum_layers(c->m, c->sums, first, end, tokens, prompt);
     if (end == c->n) plan_sum_head(c->m, tokens, prompt, &sum);
+    plan_sum_lead(c->m, first, tokens, prompt, &sum);
     return PLAN_STAGE_OVERHEAD + plan_sum_time(&sum, n->n_devices ? &n->devices[0] : &plain);
 }
 

@@ -102,9 +102,11 @@ static bool source_may(void *user, uint32_t first, uint32_t end) {
 static void source_sizes(struct plan_source *s) {
     const struct model_layout *l = s->layout;
     uint32_t n = l->n_layer;
+    uint64_t lead = model_quirks_lead(l, 1) > 0 ? model_estimate_slice(l, 0, 1, &s->shape).kv : 0; /* each later slice has it once */
     s->same = true;
     for (uint32_t i = 0; i < n; i++) {
         struct model_estimate m = model_estimate_slice(l, i, i + 1, &s->shape);
+        if (i > 0) m.kv -= lead, m.weights += lead;
         s->weights[i + 1] = s->weights[i] + l->layers[i].bytes;
         s->kv[i + 1] = s->kv[i] + m.kv;
         s->adapters[i + 1] = s->adapters[i] + (s->shape.adapters != NULL ? s->shape.adapters[i] : 0);
@@ -194,6 +196,14 @@ static void source_costs(struct plan_source *s) {
     s->model.head.plain = s->model.head.dense >= s->model.head.macs ? 1 : 0;
 }
 
+static void source_lead(struct plan_source *s) {
+    s->model.lead = (struct plan_layer){0};
+    if (model_quirks_lead(s->layout, 1) == 0) return;
+    s->model.lead = s->layers[0];
+    s->model.lead.dense = (double)model_estimate_lead(s->layout);
+    s->model.lead.plain = s->model.lead.half = 0;
+}
+
 static void source_cuts(struct plan_source *s) {
     const struct model_layout *l = s->layout;
     uint32_t n = l->n_layer, cuts[MODEL_MAX_LAYERS + 1], n_cuts = model_quirks_cuts(l, cuts, MODEL_MAX_LAYERS + 1);
@@ -244,6 +254,7 @@ struct plan_source *plan_source_create(const struct model_layout *l, const struc
     source_gpu_sizes(s);
     source_costs(s);
     if (s->most_experts > 0) s->model.experts_bytes = source_experts_bytes;
+    source_lead(s);
     source_cuts(s);
     return s;
 }
@@ -293,6 +304,9 @@ void plan_source_measured(struct plan_source *s, const struct needs *n) {
 
 void plan_source_cut(struct plan_source *s) {
     s->model.n_embd = model_quirks_width(s->layout);
+    source_sizes(s);
+    source_gpu_sizes(s);
+    source_lead(s);
     source_cuts(s);
 }
 

@@ -25,6 +25,8 @@ void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, d
 /* Layers [first, end), without the head. sums: of the layers before each one, one token; NULL: they are not known. */
 struct plan_sum plan_sum_layers(const struct plan_model *m, const struct plan_sum *sums, uint32_t first, uint32_t end, double tokens,
                                 double prompt);
+/* What is computed before a slice's own layers, which begin with `first`. */
+void plan_sum_lead(const struct plan_model *m, uint32_t first, double tokens, double prompt, struct plan_sum *sum);
 void plan_sum_head(const struct plan_model *m, double tokens, double prompt, struct plan_sum *sum); /* adds it */
 double plan_sum_time(const struct plan_sum *sum, const struct plan_device *d); /* seconds */
 /* Seconds that the devices of a node compute, one after another, if the slice is spread so. */

@@ -43,10 +43,9 @@ const struct plan_device *plan_node_ram(const struct plan_node *node) {
 
 /* ---- sums over layers ---- */
 
-/* Adds a layer. Its weights are read once, of the experts those that any of the tokens chose, K and V of each sequence (on average the
- * context is half full). The tokens of a prompt are of one sequence. */
-void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, double prompt, struct plan_sum *sum) {
-    struct plan_layer l = plain_layer(m, layer);
+/* Adds a layer like l. Its weights are read once, of the experts those that any of the tokens chose, K and V of each sequence (on average
+ * the context is half full). The tokens of a prompt are of one sequence. */
+static void sum_layer(const struct plan_model *m, struct plan_layer l, double tokens, double prompt, struct plan_sum *sum) {
     double chosen = l.expert > 0 ? l.expert * (1 - pow(1 - l.share, tokens)) : 0, launches = l.launches > 0 ? l.launches : 1;
     double positions = (m->n_ctx ? m->n_ctx : 4096) / 2.0;
     if (l.window && l.window < positions) positions = l.window;
@@ -64,6 +63,10 @@ void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, d
     sum->launches += launches;
     sum->handovers += chosen > 0 ? HANDOVERS * launches : 0;
     sum->choosing += chosen > 0 ? 1 : 0;
+}
+
+void plan_sum_layer(const struct plan_model *m, uint32_t layer, double tokens, double prompt, struct plan_sum *sum) {
+    sum_layer(m, plain_layer(m, layer), tokens, prompt, sum);
 }
 
 static void sum_add(struct plan_sum *to, const struct plan_sum *s, double times) {
@@ -120,6 +123,10 @@ double plan_sum_time(const struct plan_sum *sum, const struct plan_device *d) {
     return (a > b ? a : b) + sum->launches * device_layer(d) + sum->choosing * d->expert_s;
 }
 
+void plan_sum_lead(const struct plan_model *m, uint32_t first, double tokens, double prompt, struct plan_sum *sum) {
+    if (first > 0 && m->lead.macs > 0) sum_layer(m, m->lead, tokens, prompt, sum);
+}
+
 /* The devices take turns. */
 double plan_sum_spread(const struct plan_model *m, const struct plan_sum *sums, const struct plan_node *node, uint32_t first, uint32_t end,
                        const struct plan_spread *s, double tokens, double prompt) {
@@ -132,11 +139,13 @@ double plan_sum_spread(const struct plan_model *m, const struct plan_sum *sums, 
         struct plan_sum experts = plan_sum_layers(m, sums, from, to > from ? to : from, tokens, prompt);
         sum_part(&sum, &experts, &ram);
         if (i == 0 && end == m->n_layer) plan_sum_head(m, tokens, prompt, &sum);
+        if (from == first) plan_sum_lead(m, first, tokens, prompt, &sum);
         time += plan_sum_time(&sum, &node->devices[s->used[i]]);
         at = from;
     }
     struct plan_sum rest = plan_sum_layers(m, sums, first, at, tokens, prompt);
     sum_add(&ram, &rest, 1);
+    if (at > first) plan_sum_lead(m, first, tokens, prompt, &ram);
     if (end == m->n_layer && s->n_used == 0) plan_sum_head(m, tokens, prompt, &ram);
     const struct plan_device *d = plan_node_ram(node);
     return d ? time + plan_sum_time(&ram, d) : time;

@@ -59,6 +59,18 @@ test('gemma4 has no row, and runs in slices', () => {
     assert.match(probed.stdout, /in 2 slices of 6, 6 layers: identical/)
 })
 
+// A value of layer 0 that all layers read, and an entry that has no name: the table's rows, found once more.
+for (const [architecture, row] of [['rwkv7', 'in=l_out-0 carry=time_mix_value.weight'], ['arwkv7', 'in=l_out-0 carry=time_mix_value.weight'], ['rwkv6', 'in=<token_embd_norm.bias']])
+    test(`what the table says of ${architecture} is found by probing`, () => {
+        const [made] = makeZoo(architecture)
+        const options = ['--json', '--stages', '3', '--probe', '--prompt-tokens', '48', '--tokens', '12', '--ctx', '256', '--threads', '1']
+        const probed = spawnSync(caravan, ['verify', made, ...options], { encoding: 'utf8' })
+        assert.equal(probed.status, 0, probed.stdout + probed.stderr)
+        const found = JSON.parse(probed.stdout)
+        assert.equal(found.row, `${architecture} period=1 width=1 out=l_out- ${row}`)
+        assert.equal(found.verdict, 'identical')
+    })
+
 test('verify --probe finds the same row and says that it holds', () => {
     const plain = spawnSync(caravan, ['verify', model, '--stages', '3'], { encoding: 'utf8' })
     assert.match(plain.stderr, /runs whole only: it is not in the table/)

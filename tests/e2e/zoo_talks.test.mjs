@@ -8,9 +8,9 @@ import { test } from 'node:test'
 import { startCluster, stopCluster, until } from './lib/cluster.mjs'
 import { makeZoo, noZoo } from './lib/zoo.mjs'
 
-// Streams and real token ids; a row that is put back, with real ids; constants by layer, and a recurrent state.
-const SOME = 'deepseek4,talkie,minimax-01'
-const ALL = `${SOME},glm5-next,hy_v4,qwen4exp,cogvlm,bloom,muse-glimmer,maion-coder,minicpm3,gemma4`
+// Streams and real token ids; a row that is put back, with real ids; constants by layer, and a recurrent state; a second value, and no memory but a state.
+const SOME = 'deepseek4,talkie,minimax-01,rwkv7'
+const ALL = `${SOME},arwkv7,rwkv6,rwkv6qwen2,glm5-next,hy_v4,qwen4exp,cogvlm,bloom,muse-glimmer,maion-coder,minicpm3,gemma4`
 const asked = process.env.CARAVAN_ZOO_TALKS ?? SOME
 const architectures = (asked === 'all' ? ALL : asked).split(',')
 const WINDOWS = ['gemma4', 'muse-glimmer', 'maion-coder'] // under --exact models with a window take nothing over, and guess nothing (docs/ARCHITECTURE.md, "Marks")

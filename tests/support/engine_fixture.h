@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "engine/slice.h"
 #include "model/layout.h"
+#include "model/quirks.h"
 #include "model/slice.h"
 #include "os/runtime.h"
 
@@ -135,7 +136,7 @@ static inline struct fixture_chain fixture_chain(const struct fixture *f, const 
                                                  const struct engine_load *load) {
     struct fixture_chain c = {.n = n};
     for (uint32_t i = 0; i < n; i++) c.part[i] = fixture_slice(f, bounds[i], bounds[i + 1], load);
-    for (int i = 0; i < 2; i++) c.hidden[i] = mem_calloc((size_t)FIXTURE_MAX_BATCH * f->layout->n_embd, sizeof(float));
+    for (int i = 0; i < 2; i++) c.hidden[i] = mem_calloc((size_t)FIXTURE_MAX_BATCH * model_quirks_width(f->layout), sizeof(float));
     return c;
 }
 

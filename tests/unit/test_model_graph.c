@@ -13,7 +13,7 @@
 #include "model/graph.h"
 #include "model/quirks.h"
 
-enum { WIDTH = 8, LAYERS = 4, TOKENS = 5, NODES = 64 };
+enum { WIDTH = 8, LAYERS = 4, TOKENS = 5, NODES = 96 };
 
 static uint32_t add(struct model_graph *g, const char *op, const char *name, uint64_t width, const char *leaf, int a, int b) {
     struct model_graph_node *n = &g->node[g->n];
@@ -34,6 +34,11 @@ struct shape {
     bool looks_back;    /* odd layers read what the layer before them wrote into its memory */
     bool skips;         /* every layer reads the embedding again */
     bool scaled;        /* results are scaled by a weight, as what is normalised behind them is */
+    bool first_value;   /* every layer mixes its value with that of layer 0 */
+    bool twice;         /* and with another one of layer 0 */
+    bool halved;        /* behind every second layer the result is halved, and the half is the result */
+    bool reshaped;      /* every layer but the first begins with another shape of the result before it */
+    const char *shift;  /* a weight that is added to the embedding, without a name */
 };
 
 static struct model_graph make(const struct shape *s) {
@@ -42,16 +47,30 @@ static struct model_graph make(const struct shape *s) {
     char name[64], leaf[64];
     uint32_t x = add(&g, "GET_ROWS", "embd", WIDTH, "token_embd.weight", -1, -1), embd = x;
     if (s->entry) x = add(&g, "REPEAT", s->entry, width, NULL, (int)x, -1);
+    if (s->shift) x = add(&g, "ADD", "node_3", width, s->shift, (int)x, -1);
+    int first = -1, other = -1;
     for (int i = 0; i < LAYERS; i++) {
+        if (s->reshaped && i > 0) x = add(&g, "RESHAPE", "l_out (reshaped)", width, NULL, (int)x, -1);
         snprintf(leaf, sizeof(leaf), "blk.%d.attn_norm.weight", i);
         uint32_t norm = add(&g, "MUL", "norm", width, leaf, (int)x, -1);
         snprintf(leaf, sizeof(leaf), "cache_k_l%d", s->looks_back && i % 2 == 1 ? i - 1 : i);
         uint32_t memory = add(&g, "VIEW", "cache", 3, leaf, -1, -1);
-        uint32_t attention = add(&g, "FLASH_ATTN_EXT", "attn", width, NULL, (int)norm, (int)memory);
+        snprintf(leaf, sizeof(leaf), "blk.%d.time_mix_value.weight", i);
+        uint32_t value = s->first_value ? add(&g, "MUL_MAT", "node_4", width, leaf, (int)norm, -1) : norm;
+        if (i > 0 && s->first_value) value = add(&g, "SUB", "node_5", width, NULL, first, (int)value);
+        snprintf(leaf, sizeof(leaf), "blk.%d.time_mix_key.weight", i);
+        uint32_t key = s->twice ? add(&g, "MUL_MAT", "node_6", width, leaf, (int)norm, -1) : norm;
+        if (i > 0 && s->twice) value = add(&g, "SUB", "node_7", width, NULL, other, (int)value);
+        if (i == 0) first = (int)value, other = (int)key;
+        uint32_t attention = add(&g, "FLASH_ATTN_EXT", "attn", width, NULL, (int)value, (int)memory);
         snprintf(leaf, sizeof(leaf), "blk.%d.ffn_down.weight", i);
         uint32_t down = add(&g, "MUL_MAT", "node_9", width, leaf, (int)attention, s->skips ? (int)embd : -1);
         snprintf(name, sizeof(name), s->unnamed ? "node_%d" : "l_out-%d", i);
         x = add(&g, "ADD", s->scaled ? "node_8" : name, width, NULL, (int)down, (int)x);
+        if (s->halved && i % 2 == 1) {
+            snprintf(g.node[x].name, sizeof(g.node[x].name), "node_2");
+            x = add(&g, "SCALE", name, width, NULL, (int)x, -1);
+        }
         snprintf(leaf, sizeof(leaf), "blk.%d.layer_output_scale.weight", i);
         if (s->scaled) x = add(&g, "MUL", name, width, leaf, (int)x, -1);
     }
@@ -87,12 +106,20 @@ static void graphs_become_rows(void **state) {
     expect(&(struct shape){.streams = 1, .unnamed = true}, "new period=1 width=1 out=ffn_down.weight>ADD");
     expect(&(struct shape){.streams = 1, .looks_back = true}, "new period=2 width=1 out=l_out-");
     expect(&(struct shape){.streams = 1, .scaled = true}, "new period=1 width=1 out=l_out-");
+    expect(&(struct shape){.streams = 1, .first_value = true}, "new period=1 width=1 out=l_out- in=l_out-0 carry=time_mix_value.weight");
+    expect(&(struct shape){.streams = 1, .halved = true}, "new period=1 width=1 out=l_out-");
+    expect(&(struct shape){.streams = 1, .reshaped = true}, "new period=1 width=1 out=l_out-");
+    expect(&(struct shape){.streams = 1, .shift = "token_embd_norm.bias"}, "new period=1 width=1 out=l_out- in=<token_embd_norm.bias");
 }
 
 static void what_stands_against_it_is_said(void **state) {
     (void)state;
     refuse(&(struct shape){.streams = 1, .skips = true}, "more than one value is alive");
     refuse(&(struct shape){.streams = 1, .entry = "node_1"}, "has no name");
+    refuse(&(struct shape){.streams = 1, .first_value = true, .twice = true}, "more than one value is alive");
+    refuse(&(struct shape){.streams = 4, .entry = "hc_init", .first_value = true}, "more than one value is alive");
+    refuse(&(struct shape){.streams = 1, .first_value = true, .unnamed = true}, "has no name");
+    refuse(&(struct shape){.streams = 1, .shift = "leaf_7"}, "has no name");
 }
 
 static const struct model_layout *layout_of(const char *arch, const char *kinds) {
@@ -111,8 +138,13 @@ static void a_row_is_taught(void **state) {
     assert_string_equal(model_quirks_entry(layout_of("new", ""))->tensor, "hc_init");
     assert_int_equal(model_quirks_entry(layout_of("new", ""))->streams, 4);
     assert_string_equal(model_quirks_find(layout_of("llama", ""))->arch, "llama");
-    static const char *const wrong[] = {"",          "new", "new period=0 out=x", "new out=", "new out=x who=me", "new width=65 out=x",
-                                        "new whole="};
+    assert_int_equal(model_quirks_teach("first out=l_out- in=l_out-0 carry=time_mix_value.weight", &e), ERR_OK);
+    assert_string_equal(model_quirks_entry(layout_of("first", ""))->carry, "time_mix_value.weight");
+    assert_int_equal(model_quirks_lead(layout_of("first", ""), 0), 0);
+    assert_int_equal(model_quirks_lead(layout_of("first", ""), 3), 1);
+    assert_int_equal(model_quirks_lead(layout_of("llama", ""), 3), 0);
+    static const char *const wrong[] = {
+        "", "new", "new out=x carry=y", "new period=0 out=x", "new out=", "new out=x who=me", "new width=65 out=x", "new whole="};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) assert_int_equal(model_quirks_teach(wrong[i], &e), ERR_INVALID);
     assert_string_equal(model_quirks_find(layout_of("new", ""))->arch, "new"); /* a wrong row changes nothing */
     assert_int_equal(model_quirks_teach("bloom out=l_out-", &e), ERR_OK);

@@ -367,7 +367,7 @@ static void the_table_is_sound(void **state) {
         assert_true(rows[i].period >= 1 && rows[i].out[0] != '\0');
         if (rows[i].split == MODEL_SPLIT_WHOLE) assert_true(rows[i].note[0] != '\0');
     }
-#define QUIRK_ENTRY(arch, tensor, streams, ids, restore) arch,
+#define QUIRK_ENTRY(arch, tensor, streams, ids, restore, carry) arch,
     static const char *const entries[] = {
 #include "../../tables/quirks_entry.def"
     };

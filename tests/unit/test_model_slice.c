@@ -214,7 +214,6 @@ static void fix_ups_are_applied(void **state) {
     done(&c);
 }
 
-/* All slices' ranges together are all of the original's tensors, each byte once (tables that several slices need aside). */
 /* Rows that replace what the graph computed from token ids: several streams of them; and slices that need the real ids. */
 static void rows_enter_by_a_tensor(void **state) {
     (void)state;
@@ -271,6 +270,41 @@ static void rows_enter_by_a_tensor(void **state) {
     done(&c);
 }
 
+/* All layers need a value of layer 0: a later slice has such a layer of zeros before its own. */
+static void a_layer_of_zeros_stands_before_the_slice(void **state) {
+    (void)state;
+    struct slice_case c = {0};
+    load(&c, "rwkv7", 6, false);
+    cut(&c, 0, 2);
+    const struct model_slice_info *info = model_slice_info(c.s);
+    assert_string_equal(info->carry, "blk.0.time_mix_value.weight");
+    assert_string_equal(info->in_tensor, "");
+    assert_string_equal(info->out_tensor, "l_out-1");
+    assert_true(info->n_lead == 0 && info->n_carried == 128 && info->n_hidden_out == 2 * 128);
+    assert_from(&c, "blk.0.attn_q.weight", "blk.0.attn_q.weight");
+    put_away(&c);
+    cut(&c, 2, 5);
+    info = model_slice_info(c.s);
+    assert_string_equal(info->in_tensor, "l_out-0");
+    assert_string_equal(info->out_tensor, "l_out-3");
+    assert_true(info->n_lead == 1 && info->n_hidden_in == 2 * 128 && !info->ids && !info->no_embeddings);
+    assert_zeros(&c, "blk.0.attn_q.weight", 32);
+    assert_true(assert_zeros(&c, "blk.0.ffn_down.weight", 32)->type != MODEL_TYPE_Q4_0); /* a smaller one */
+    assert_from(&c, "blk.1.attn_q.weight", "blk.2.attn_q.weight");
+    assert_from(&c, "blk.3.ffn_down.weight", "blk.4.ffn_down.weight");
+    assert_null(model_gguf_find_tensor(c.virt, "blk.4.attn_q.weight"));
+    assert_int_equal(number(&c, "block_count", 0), 4);
+    assert_int_equal(number(&c, "leading_dense_block_count", 0), 2); /* the layer of zeros, and layer 2 */
+    assert_int_equal(number(&c, "some.list", 0), 10);
+    assert_int_equal(number(&c, "some.list", 1), 12);
+    assert_int_equal(number(&c, "some.list", 3), 14);
+    put_away(&c);
+    cut(&c, 0, 6);
+    assert_string_equal(model_slice_info(c.s)->carry, "");
+    done(&c);
+}
+
+/* All slices' ranges together are all of the original's tensors, each byte once (tables that several slices need aside). */
 static void ranges_are_the_slices_bytes(void **state) {
     (void)state;
     struct slice_case c;
@@ -395,6 +429,7 @@ int main(void) {
         cmocka_unit_test(lists_of_layers_are_cut_and_others_are_not),
         cmocka_unit_test(fix_ups_are_applied),
         cmocka_unit_test(rows_enter_by_a_tensor),
+        cmocka_unit_test(a_layer_of_zeros_stands_before_the_slice),
         cmocka_unit_test(ranges_are_the_slices_bytes),
         cmocka_unit_test(the_file_can_be_read_from_anywhere),
         cmocka_unit_test(a_reader_that_fails_fails_the_read),

@@ -18,7 +18,7 @@ const maker = find(join(root, 'usr'), '-name', 'test-llama-archs', '-type', 'f')
 export const noZoo = maker === '' && "llama.cpp's tests are not here; make sysroot-test fetches them"
 
 // Architectures of which llama.cpp's test writes no model.
-const OURS = { gemma4: 'tiny-gemma4' }
+const OURS = { gemma4: 'tiny-gemma4', rwkv6: 'tiny-rwkv6', rwkv6qwen2: 'tiny-rwkv6qwen2', rwkv7: 'tiny-rwkv7', arwkv7: 'tiny-arwkv7' }
 
 // The paths of the models of one architecture. context: what they were trained with; such models also have a vocabulary with texts, the
 // others can only be given tokens.
