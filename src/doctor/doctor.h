@@ -81,6 +81,7 @@ struct doctor_gpu {
     char file[256];        /* the description of its Vulkan driver; "": there is none */
     struct err load;       /* why that driver cannot be loaded; code ERR_OK: it can */
     const char *install;   /* what would bring one */
+    const char *chosen;    /* the variable by which the user has chosen other drivers; NULL: none is set */
 };
 enum { DOCTOR_MAX_GPUS = 16 };
 

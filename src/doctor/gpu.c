@@ -15,6 +15,10 @@ static void node_fault(const struct doctor_gpu *g, struct doctor_line *l) {
     snprintf(text, sizeof(text), "%s cannot be opened: %s", g->node, strerror(g->node_errno));
     fault(g, l, text);
     if (g->node_errno == ENOENT) doctor_hint(l, "in a container: start it with this device (docker run --device %s)", g->node);
+    else if (g->group[strspn(g->group, "0123456789")] == '\0') /* a group without a name here, as in most containers */
+        doctor_hint(
+            l, "its group is %s. In a container: start it with that group (docker run --group-add %s); else make it one of this user's",
+            g->group, g->group);
     else
         doctor_hint(l,
                     "make this user a member of the group %s: sudo usermod -aG %s USER, and log in again (in a service: "
@@ -44,6 +48,11 @@ bool doctor_judge_gpu(const struct doctor_here *f, const struct doctor_gpu *g, s
         doctor_hint(l, "in a container: start it with this device (docker run --device /dev/dri); else %s", g->install);
     } else if (g->node_errno != 0) {
         node_fault(g, l);
+    } else if (!g->file[0] && g->chosen != NULL) {
+        char text[100];
+        snprintf(text, sizeof(text), "%s names Vulkan drivers, none of which is for it", g->chosen);
+        fault(g, l, text);
+        doctor_hint(l, "unset %s, or name the description of its driver there, too", g->chosen);
     } else if (!g->file[0]) {
         fault(g, l, "there is no Vulkan driver for it");
         doctor_hint(l, "%s", g->install);

@@ -73,11 +73,16 @@ static err_code bench_flops(struct bench *b, int columns, double *ret, struct er
     return code;
 }
 
+struct engine_threads engine_threads_of(struct engine_threads wish) {
+    uint32_t single = wish.single > 0 ? wish.single : machine_threads();
+    return (struct engine_threads){.single = single, .several = wish.several > 0 ? wish.several : single};
+}
+
 static void set_threads(ggml_backend_t backend, ggml_backend_dev_t dev, uint32_t n) {
     ggml_backend_reg_t reg = ggml_backend_dev_backend_reg(dev);
     void *found = reg ? ggml_backend_reg_get_proc_address(reg, "ggml_backend_set_n_threads") : NULL;
     ggml_backend_set_n_threads_t set = (ggml_backend_set_n_threads_t)found;
-    if (set) set(backend, n ? (int)n : (int)machine_threads());
+    if (set) set(backend, (int)n);
 }
 
 static err_code bench_open(const char *device, ggml_backend_dev_t *ret, struct bench *b, struct err *e) {
@@ -89,18 +94,20 @@ static err_code bench_open(const char *device, ggml_backend_dev_t *ret, struct b
     return ERR_OK;
 }
 
-err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e) {
+err_code engine_measure(const char *device, struct engine_threads threads, struct engine_speed *ret, struct err *e) {
     ggml_backend_dev_t dev;
     struct bench b;
     struct engine_speed speed = {0};
     double time = 0, few = 0, many = 0;
     err_code code = bench_open(device, &dev, &b, e);
     if (code != ERR_OK) return code;
-    set_threads(b.backend, dev, n_threads);
+    threads = engine_threads_of(threads);
+    set_threads(b.backend, dev, threads.single);
     code = bench_make(&b, MATRICES, ROW, 1, e);
     if (code == ERR_OK) code = bench_run(&b, &time, e);
     if (code == ERR_OK) speed.bandwidth = b.bytes / time;
     bench_done(&b);
+    set_threads(b.backend, dev, threads.several);
     if (code == ERR_OK) code = bench_flops(&b, COLUMNS, &speed.flops, e);
     if (ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU) {
         if (code == ERR_OK) code = bench_flops(&b, ENGINE_STEP, &few, e);

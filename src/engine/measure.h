@@ -18,9 +18,14 @@ struct engine_speed {
  * units (AMX) are not. */
 enum { ENGINE_STEP = 64, ENGINE_STEP_LONG = 512 };
 
-/* Device: ggml's name of it. After engine_runtime_start. n_threads of the CPU; 0: machine_threads(). ERR_NOT_FOUND, ERR_MEMORY,
- * ERR_ENGINE. */
-err_code engine_measure(const char *device, uint32_t n_threads, struct engine_speed *ret, struct err *e);
+/* How many threads compute on a processor: as engine_load has them, n_threads and n_threads_batch. */
+struct engine_threads {
+    uint32_t single, several; /* 0: machine_threads(), and as many as single */
+};
+struct engine_threads engine_threads_of(struct engine_threads wish); /* without zeros */
+
+/* Device: ggml's name of it. After engine_runtime_start. ERR_NOT_FOUND, ERR_MEMORY, ERR_ENGINE. */
+err_code engine_measure(const char *device, struct engine_threads threads, struct engine_speed *ret, struct err *e);
 /* Does the device compute at all? One small product: milliseconds. The driver of one that is lost may end the process instead. After
  * engine_runtime_start. ERR_NOT_FOUND, ERR_MEMORY, ERR_ENGINE: it doesn't. */
 err_code engine_device_try(const char *device, struct err *e);

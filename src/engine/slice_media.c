@@ -45,7 +45,7 @@ static err_code open_projector(struct slice *s, const struct engine_load *load, 
     params.use_gpu = load->n_gpu_layers != 0;
     params.print_timings = false;
     params.warmup = false;
-    params.n_threads = (int)(load->n_threads > 0 ? load->n_threads : machine_cores());
+    params.n_threads = (int)(load->n_threads > 0 ? load->n_threads : machine_threads());
     params.cb_eval = on_encoding;
     params.cb_eval_user_data = &s->media.n_asked;
     engine_runtime_clear();

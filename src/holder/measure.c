@@ -95,10 +95,12 @@ static void measure_exited(void *user, int status, int signo) {
 
 static void measure_once(struct measure *m) {
     struct err e = {0};
-    char layers[32];
+    char layers[32], single[32], several[32];
     snprintf(layers, sizeof(layers), "--gpu-layers=%d", m->without_gpus ? 0 : (int)m->parts.n_gpu_layers);
+    snprintf(single, sizeof(single), "--threads=%u", m->parts.threads.single);
+    snprintf(several, sizeof(several), "--threads-batch=%u", m->parts.threads.several);
     const char *more = m->parts.more_backends ? m->parts.more_backends : "", *models = m->parts.models_dir ? m->parts.models_dir : "";
-    const char *argv[] = {m->parts.program, "profile", m->parts.path, models, layers, "--backends", more, NULL};
+    const char *argv[] = {m->parts.program, "profile", m->parts.path, models, layers, single, several, "--backends", more, NULL};
     struct io_child_options options = {.argv = argv, .fd = -1, .ignores_ends = true};
     m->count++;
     m->begun = clock_now();
@@ -128,18 +130,26 @@ bool measure_is_first(const struct measure *m) {
 bool measure_runs(const struct measure *m) { return m->child != NULL; }
 const struct profile *measure_profile(const struct measure *m) { return &m->profile; }
 
-/* With all layers on GPUs, weights and KV must fit there, and the processor's memory holds none of them. */
+static uint64_t measure_gpu_offer(const struct measure *m, const struct profile_device *d) {
+    uint64_t offer = d->memory_free - d->memory_free / GPU_RESERVE;
+    if (m->parts.gpu_memory > 0 && m->parts.gpu_memory < offer) offer = m->parts.gpu_memory;
+    return offer > m->parts.moe_cache ? offer - m->parts.moe_cache : 0;
+}
+
+/* With all layers on GPUs, weights and KV must fit there, and the processor's memory holds none of them. What the user says this node
+ * offers bounds that; it makes no GPU larger. */
 static void measure_gpus_only(const struct measure *m, struct record *r) {
     uint64_t sum = 0;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < r->profile.n_devices; i++) {
-        if (!r->profile.devices[i].gpu) continue;
-        sum += r->profile.devices[i].memory_free - r->profile.devices[i].memory_free / GPU_RESERVE;
-        r->profile.devices[kept++] = r->profile.devices[i];
+        struct profile_device *d = &r->profile.devices[i];
+        if (!d->gpu) continue;
+        sum += measure_gpu_offer(m, d);
+        r->profile.devices[kept++] = *d;
     }
     if (kept == 0) return; /* there is no GPU: all layers run on the processor */
     r->profile.n_devices = kept;
-    if (!m->parts.memory_given) r->memory = sum;
+    if (!m->parts.memory_given || (sum > 0 && sum < r->memory)) r->memory = sum;
 }
 
 /* Do stages here use this device? A GPU that the user names is used even if the processor is faster. */
@@ -155,12 +165,6 @@ void measure_doubt(struct measure *m) {
     bool used = false;
     for (uint32_t i = 0; i < m->profile.n_devices; i++) used = used || (m->profile.devices[i].gpu && measure_uses(m, i));
     if (used && m->parts.path && !m->child) measure_anew(m);
-}
-
-static uint64_t measure_gpu_offer(const struct measure *m, const struct profile_device *d) {
-    uint64_t offer = d->memory_free - d->memory_free / GPU_RESERVE;
-    if (m->parts.gpu_memory > 0 && m->parts.gpu_memory < offer) offer = m->parts.gpu_memory;
-    return offer > m->parts.moe_cache ? offer - m->parts.moe_cache : 0;
 }
 
 /* The node offers its RAM and its GPUs' memory. */

@@ -13,6 +13,7 @@ struct measure_parts {
     const char *program;    /* this binary, for the child */
     const char *path;       /* file of the measurements; NULL: the machine is not measured */
     const char *models_dir; /* on the disk that is measured; NULL: none */
+    struct engine_threads threads; /* that compute here, as the user has chosen them */
     int32_t n_gpu_layers;   /* as engine_load has it: 0, GPUs here serve no stages */
     int32_t n_cpu_moe;      /* as engine_load has it */
     uint64_t moe_cache;     /* bytes of each GPU that are left for copies of experts */

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "gateway/keys.h"
 #include "node/node_priv.h"
+#include "os/machine.h"
 #include "os/os.h"
 #include "plan/profile.h"
 
@@ -76,6 +77,7 @@ static void node_open_knowledge(struct node *n) {
                                                         .program = c->program,
                                                         .path = c->profile,
                                                         .models_dir = c->models_dir,
+                                                        .threads = {c->load.n_threads, c->load.n_threads_batch},
                                                         .n_gpu_layers = c->load.n_gpu_layers,
                                                         .n_cpu_moe = c->load.n_cpu_moe,
                                                         .moe_cache = (uint64_t)c->load.moe_cache_mib << 20,
@@ -407,6 +409,20 @@ static err_code node_open(struct node *n, struct err *e) {
     return ERR_OK;
 }
 
+/* What the user says bounds the offer, and adds no memory. (Where all layers go to GPUs, it bounds what these offer.) */
+static uint64_t node_offer(const struct node_config *c) {
+    uint64_t all = machine_memory();
+    char given[STR_SHORT], has[STR_SHORT];
+    if (c->memory == 0) return profile_memory_offer();
+    if (c->memory < 1 << 20)
+        log_warn("node", "--memory %llu offers %llu bytes; sizes are written as 24G or 512M", (unsigned long long)c->memory,
+                 (unsigned long long)c->memory);
+    if (c->memory <= all || engine_load_has_gpu(&c->load)) return c->memory;
+    log_warn("node", "--memory %s is more than the %s that this machine or its container has: what is free is offered",
+             str_size(c->memory, given), str_size(all, has));
+    return profile_memory_offer();
+}
+
 err_code node_run(const struct node_config *config, struct err *e) {
     struct node *n = MEM_NEW(struct node);
     n->config = config;
@@ -415,7 +431,7 @@ err_code node_run(const struct node_config *config, struct err *e) {
     const char *name = config->name && config->name[0] ? config->name : host;
     str_line(name, strlen(name), n->name, sizeof(n->name));
     log_set_node(n->name);
-    n->memory = config->memory ? config->memory : profile_memory_offer();
+    n->memory = node_offer(config);
     io_raise_fd_limit();
     n->loop = io_loop_create();
     err_code code = n->loop ? node_open(n, e) : err_set(e, ERR_IO, "no descriptors are left for the event loop");

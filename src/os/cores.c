@@ -11,6 +11,9 @@
 
 enum { TEXT_MAX = 1 << 16, SLOW = 2 /* a core with less than 1 / SLOW of the fastest one's capacity is an efficiency core */ };
 
+/* The efficiency cores of Intel's hybrid processors; some have a third kind, slower still (Linux 6.13, Arrow Lake H). */
+static const char *const small[] = {"cpu_atom/cpus", "cpu_lowpower/cpus"};
+
 /* Takes "0-3" or "5" and the comma behind it. */
 static bool take_range(const char **at, uint64_t *ret_from, uint64_t *ret_to) {
     if (!str_take_u64(at, ret_from)) return false;
@@ -23,17 +26,14 @@ static bool take_range(const char **at, uint64_t *ret_from, uint64_t *ret_to) {
     return true;
 }
 
-/* Which of n processors the list "0-3,8" names. False: the list is empty or none. */
-static bool read_list(const char *folder, const char *name, bool *ret, uint32_t n) {
+/* Sets those of n processors that the list "0-3,8" names. */
+static void add_list(const char *folder, const char *name, bool *ret, uint32_t n) {
     char *text = file_read_text(folder, name, TEXT_MAX);
     const char *at = text;
     uint64_t from, to;
-    bool any = false;
-    memset(ret, 0, n * sizeof(*ret));
     while (take_range(&at, &from, &to))
-        for (uint64_t i = from; i <= to && i < n; i++) any = ret[i] = true;
+        for (uint64_t i = from; i <= to && i < n; i++) ret[i] = true;
     free(text);
-    return any;
 }
 
 /* ---- one processor ---- */
@@ -73,7 +73,7 @@ struct processor {
 static void look(const char *devices, const bool *may, uint32_t n, struct processor *ret) {
     bool *atom = mem_calloc(n, sizeof(*atom));
     uint64_t most = 0;
-    read_list(devices, "cpu_atom/cpus", atom, n); /* the efficiency cores of Intel's hybrid processors */
+    for (size_t i = 0; i < ARRAY_LEN(small); i++) add_list(devices, small[i], atom, n);
     for (uint32_t i = 0; i < n; i++) {
         if (!may[i]) continue;
         char *folder = mem_printf("%s/system/cpu/cpu%u", devices, i);

@@ -16,4 +16,6 @@ size_t os_gpu_drivers(const char *root, struct os_gpu_driver *ret, size_t max) {
     return 0;
 }
 
+const char *os_gpu_drivers_chosen(void) { return NULL; }
+
 void os_gpu_drivers_show(void) {}

@@ -23,10 +23,13 @@ struct os_gpu_driver {
     char file[256];    /* "/usr/share/vulkan/icd.d/radeon_icd.json" */
     char library[256]; /* the driver, for dlopen */
 };
+/* Those that the loader of this process would look at, and those in folders that os_gpu_drivers_show tells it of. */
 size_t os_gpu_drivers(const char *root, struct os_gpu_driver *ret, size_t max);
+/* The variable of the environment by which the user says which drivers are to be taken, and no others; NULL: none is set. */
+const char *os_gpu_drivers_chosen(void);
 
 /* Tells the Vulkan loader about folders of drivers where it doesn't look, unless the user has said which drivers it is to take
- * (VK_DRIVER_FILES and its like). Changes the environment, also of child processes: before any thread is started. */
+ * (VK_DRIVER_FILES and the like). Changes the environment, also of child processes: before any thread is started. */
 void os_gpu_drivers_show(void);
 
 #endif

@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/str.h"
 
 /* Folders with descriptions of drivers. The loader knows the first ones by itself. */
 static const struct {
@@ -68,7 +69,8 @@ static void look_node(const char *root, const char *path, struct os_gpu *g) {
     else snprintf(g->group, sizeof(g->group), "%u", (unsigned)st.st_gid);
 }
 
-/* The render node among the device's own folders of /sys. NVIDIA's driver has none where its part for displays is not loaded. */
+/* The render node among the device's own folders of /sys. NVIDIA's driver has none where its part for displays is not loaded; that of
+ * WSL 2 never has one. */
 static void find_node(const char *root, const char *device, struct os_gpu *g) {
     char path[PATH_MAX], node[64];
     DIR *d = snprintf(path, sizeof(path), "%s/drm", device) < (int)sizeof(path) ? opendir(path) : NULL;
@@ -79,6 +81,7 @@ static void find_node(const char *root, const char *device, struct os_gpu *g) {
     }
     if (d != NULL) closedir(d);
     if (g->node[0] == '\0' && strcmp(g->driver, "nvidia") == 0) look_node(root, "/dev/nvidiactl", g);
+    if (g->node[0] == '\0' && strcmp(g->driver, "dxgkrnl") == 0) look_node(root, "/dev/dxg", g);
 }
 
 static bool is_display(const char *device) {
@@ -159,27 +162,79 @@ static bool read_driver(const char *root, const char *file, struct os_gpu_driver
     return found;
 }
 
-static size_t folder_drivers(const char *root, const char *folder, struct os_gpu_driver *ret, size_t max) {
+struct drivers {
+    const char *root;
+    struct os_gpu_driver *all;
+    size_t n, max;
+};
+
+/* Folders are named more than once where the environment names those that are looked at anyway. */
+static void take_file(struct drivers *l, const char *file) {
+    bool known = l->n >= l->max;
+    for (size_t i = 0; i < l->n; i++) known |= strcmp(l->all[i].file, file) == 0;
+    if (!known) l->n += read_driver(l->root, file, &l->all[l->n]);
+}
+
+static bool is_description(const char *file) {
+    size_t len = strlen(file);
+    return len > 5 && strcmp(file + len - 5, ".json") == 0;
+}
+
+static void take_folder(struct drivers *l, const char *folder) {
     char path[PATH_MAX], file[512];
     struct dirent **files;
-    size_t n = 0;
-    snprintf(path, sizeof(path), "%s%s", root, folder);
+    if (snprintf(path, sizeof(path), "%s%s", l->root, folder) >= (int)sizeof(path)) return;
     int count = scandir(path, &files, NULL, alphasort);
     for (int i = 0; i < count; i++) {
-        size_t len = strlen(files[i]->d_name);
-        bool json = len > 5 && strcmp(files[i]->d_name + len - 5, ".json") == 0;
-        snprintf(file, sizeof(file), "%s/%s", folder, files[i]->d_name);
-        if (json && n < max) n += read_driver(root, file, &ret[n]);
+        bool fits = snprintf(file, sizeof(file), "%s/%s", folder, files[i]->d_name) < (int)sizeof(file);
+        if (fits && is_description(files[i]->d_name)) take_file(l, file);
         free(files[i]);
     }
     if (count >= 0) free(files);
-    return n;
+}
+
+/* A list of places with colons between them: each is a description or a folder of some, below: in that part of it. */
+static void take_list(struct drivers *l, const char *list, const char *below) {
+    const char *part;
+    size_t len;
+    char place[256];
+    for (const char *at = list ? list : ""; str_next(&at, ':', &part, &len);) {
+        while (len > 1 && part[len - 1] == '/') len--;
+        if (len == 0 || snprintf(place, sizeof(place), "%.*s%s", (int)len, part, below) >= (int)sizeof(place)) continue;
+        if (is_description(place)) take_file(l, place);
+        else take_folder(l, place);
+    }
+}
+
+/* A folder of this user: what the variable says, else beside the others in the home folder. */
+static void take_own(struct drivers *l, const char *name, const char *usual) {
+    const char *own = getenv(name), *home = getenv("HOME");
+    char place[256];
+    if (own && *own) take_list(l, own, "/vulkan/icd.d");
+    else if (home && *home && snprintf(place, sizeof(place), "%s/%s/vulkan/icd.d", home, usual) < (int)sizeof(place)) take_folder(l, place);
+}
+
+const char *os_gpu_drivers_chosen(void) {
+    static const char *const names[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (getenv(names[i]) != NULL) return names[i];
+    return NULL;
 }
 
 size_t os_gpu_drivers(const char *root, struct os_gpu_driver *ret, size_t max) {
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) n += folder_drivers(root, folders[i].path, ret + n, max - n);
-    return n;
+    struct drivers l = {.root = root, .all = ret, .max = max};
+    const char *chosen = os_gpu_drivers_chosen();
+    if (chosen) {
+        take_list(&l, getenv(chosen), "");
+        return l.n;
+    }
+    take_own(&l, "XDG_CONFIG_HOME", ".config");
+    take_list(&l, getenv("XDG_CONFIG_DIRS"), "/vulkan/icd.d");
+    take_own(&l, "XDG_DATA_HOME", ".local/share");
+    take_list(&l, getenv("XDG_DATA_DIRS"), "/vulkan/icd.d");
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) take_folder(&l, folders[i].path);
+    take_list(&l, getenv("VK_ADD_DRIVER_FILES"), "");
+    return l.n;
 }
 
 /* Is this folder's part before /vulkan/icd.d in the list of XDG_DATA_DIRS? */
@@ -197,11 +252,9 @@ static bool is_in_data_dirs(const char *folder) {
 }
 
 void os_gpu_drivers_show(void) {
-    static const char *const chosen[] = {"VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"};
     char list[1024] = "";
     size_t at = 0;
-    for (size_t i = 0; i < sizeof(chosen) / sizeof(chosen[0]); i++)
-        if (getenv(chosen[i]) != NULL) return;
+    if (os_gpu_drivers_chosen() != NULL || getenv("VK_ADD_DRIVER_FILES") != NULL) return;
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
         bool known = folders[i].to_loader == KNOWN || (folders[i].to_loader == BY_XDG && is_in_data_dirs(folders[i].path));
         if (!known && access(folders[i].path, R_OK | X_OK) == 0)

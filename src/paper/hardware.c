@@ -21,11 +21,12 @@ static const struct family {
     const char *family;
     uint32_t from, to;
     enum hardware_kind kind;
+    enum hardware_maker maker;
     double bandwidth, efficiency, tflops, layer_us;
     const char *what;
 } families[] = {
-#define HARDWARE(family, from, to, kind, bandwidth, efficiency, tflops, layer_us, what) \
-    {family, from, to, HARDWARE_##kind, bandwidth, efficiency, tflops, layer_us, what},
+#define HARDWARE(family, from, to, kind, maker, bandwidth, efficiency, tflops, layer_us, what) \
+    {family, from, to, HARDWARE_##kind, HARDWARE_BY_##maker, bandwidth, efficiency, tflops, layer_us, what},
 #include "../../tables/hardware.def"
 #undef HARDWARE
 };
@@ -39,7 +40,7 @@ size_t hardware_count(void) { return ARRAY_LEN(families); }
 struct hardware_row hardware_at(size_t i) {
     const struct family *f = &families[i];
     return (struct hardware_row){
-        .family = f->family, .what = f->what, .from = f->from, .to = f->to, .kind = f->kind, .bandwidth = f->bandwidth};
+        .family = f->family, .what = f->what, .from = f->from, .to = f->to, .kind = f->kind, .maker = f->maker, .bandwidth = f->bandwidth};
 }
 size_t hardware_link_count(void) { return ARRAY_LEN(links); }
 struct hardware_link_row hardware_link_at(size_t i) { return links[i]; }
@@ -103,15 +104,13 @@ static void hint_sizes(const char *family, struct err *e) {
     free(full);
 }
 
-static bool amd_gpu(const struct family *f) { return f->kind != HARDWARE_RAM && (strstr(f->what, "AMD") || strstr(f->what, "Ryzen")); }
-
 static struct hardware from_family(const struct family *f, double gb) {
     struct hardware h = {.kind = f->kind,
                          .gb = gb,
                          .bandwidth = f->bandwidth * f->efficiency * 1e9,
                          .flops = f->tflops * 1e12,
                          .layer_s = f->layer_us / 1e6,
-                         .expert_s = amd_gpu(f) ? AMD_EXPERTS : 0};
+                         .expert_s = f->maker == HARDWARE_BY_AMD ? AMD_EXPERTS : 0};
     snprintf(h.name, sizeof(h.name), "%s", f->family);
     return h;
 }

@@ -12,6 +12,8 @@ enum hardware_kind {
     HARDWARE_CARD,    /* a graphics card's own memory */
     HARDWARE_MAC      /* as HARDWARE_UNIFIED; macOS gives its GPU three quarters of it */
 };
+/* Of what computes: a GPU's maker; CPU: a processor, whoever made it. */
+enum hardware_maker { HARDWARE_BY_APPLE, HARDWARE_BY_NVIDIA, HARDWARE_BY_AMD, HARDWARE_BY_INTEL, HARDWARE_BY_CPU };
 struct hardware {
     char name[32];
     enum hardware_kind kind;
@@ -43,6 +45,7 @@ struct hardware_row {
     const char *family, *what; /* constant */
     uint32_t from, to;         /* GB */
     enum hardware_kind kind;
+    enum hardware_maker maker;
     double bandwidth;          /* GB/s of the specification */
 };
 size_t hardware_count(void);

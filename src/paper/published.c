@@ -68,17 +68,18 @@ const char *published_class_name(enum published_class c) {
 }
 
 bool published_class_of(const char *family, enum published_class *ret) {
-    for (size_t i = 0; i < hardware_count(); i++) {
-        struct hardware_row h = hardware_at(i);
-        if (strcmp(h.family, family) != 0) continue;
-        if (h.kind == HARDWARE_RAM) *ret = PUBLISHED_CPU;
-        else if (strstr(h.what, "Apple") || strncmp(h.what, "Mac", 3) == 0) *ret = PUBLISHED_APPLE;
-        else if (strstr(h.what, "NVIDIA")) *ret = PUBLISHED_NVIDIA;
-        else if (strstr(h.what, "AMD")) *ret = PUBLISHED_AMD;
-        else return false;
-        return true;
-    }
-    return false;
+    static const enum published_class classes[] = {
+        [HARDWARE_BY_APPLE] = PUBLISHED_APPLE,
+        [HARDWARE_BY_NVIDIA] = PUBLISHED_NVIDIA,
+        [HARDWARE_BY_AMD] = PUBLISHED_AMD,
+        [HARDWARE_BY_CPU] = PUBLISHED_CPU,
+        [HARDWARE_BY_INTEL] = PUBLISHED_CLASSES /* nothing was published */
+    };
+    size_t i = 0;
+    while (i < hardware_count() && strcmp(hardware_at(i).family, family) != 0) i++;
+    enum published_class c = i < hardware_count() ? classes[hardware_at(i).maker] : PUBLISHED_CLASSES;
+    if (c != PUBLISHED_CLASSES) *ret = c;
+    return c != PUBLISHED_CLASSES;
 }
 
 static bool judges(const struct source *s) { return s->half == NAMED ? str_hash(s->name) % 2 == 1 : s->half == JUDGE; }

@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "engine/measure.h"
 #include "engine/runtime.h"
 #include "os/machine.h"
 #include "os/os.h"
@@ -54,9 +53,25 @@ static void profile_devices(struct profile *p) {
     }
 }
 
-/* A text that changes with the hardware. */
-static void profile_hardware(struct profile *p) {
-    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%u threads", machine_threads());
+/* The processor's description says what the user has chosen, since its figures are of that. */
+static void profile_threads(struct profile *p, struct engine_threads wish) {
+    struct engine_threads n = engine_threads_of(wish);
+    char words[32];
+    if (wish.single == 0 && wish.several == 0) return;
+    if (n.several == n.single) snprintf(words, sizeof(words), ", %u thread%s", n.single, n.single == 1 ? "" : "s");
+    else snprintf(words, sizeof(words), ", %u and %u threads", n.single, n.several);
+    for (uint32_t i = 0; i < p->n_devices; i++) {
+        char *text = p->devices[i].description;
+        const size_t size = sizeof(p->devices[i].description), most = size - 1 - strlen(words), len = strlen(text);
+        if (!p->devices[i].gpu) snprintf(text + (len < most ? len : most), strlen(words) + 1, "%s", words);
+    }
+}
+
+/* A text that changes with the hardware, and with the number of threads. */
+static void profile_hardware(struct profile *p, struct engine_threads wish) {
+    struct engine_threads n = engine_threads_of(wish);
+    size_t at = (size_t)snprintf(p->hardware, sizeof(p->hardware), "%u threads", n.single);
+    if (n.several != n.single) at += (size_t)snprintf(p->hardware + at, sizeof(p->hardware) - at, ", %u", n.several);
     for (uint32_t i = 0; i < p->n_devices && at < sizeof(p->hardware) - 1; i++)
         at += (size_t)snprintf(p->hardware + at, sizeof(p->hardware) - at, "; %s %llu MB", p->devices[i].name,
                                (unsigned long long)(p->devices[i].memory_total >> 20));
@@ -119,14 +134,21 @@ static double profile_cpu_s(void) {
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* quiet: with threads on all cores, the process got nearly all of the cores' time. */
-static err_code profile_device_speed(struct profile_device *d, bool *ret_quiet, struct err *e) {
+/* More threads than cores don't get more time than the cores have. */
+static double least_threads(struct engine_threads wish) {
+    struct engine_threads n = engine_threads_of(wish);
+    uint32_t least = n.single < n.several ? n.single : n.several, cores = machine_cores();
+    return (double)(least < cores ? least : cores);
+}
+
+/* quiet: the process got nearly all of the time that its threads could use. */
+static err_code profile_device_speed(struct profile_device *d, struct engine_threads threads, bool *ret_quiet, struct err *e) {
     struct engine_speed speed = {0};
     double cpu = profile_cpu_s();
     clock_us start = clock_now();
-    err_code code = engine_measure(d->name, 0, &speed, e);
-    double wall = (double)(clock_now() - start) / 1e6, cores = (double)machine_threads();
-    if (!d->gpu && profile_cpu_s() - cpu < QUIET * wall * cores) *ret_quiet = false;
+    err_code code = engine_measure(d->name, threads, &speed, e);
+    double wall = (double)(clock_now() - start) / 1e6;
+    if (!d->gpu && profile_cpu_s() - cpu < QUIET * wall * least_threads(threads)) *ret_quiet = false;
     d->bandwidth = speed.bandwidth;
     d->flops = speed.flops;
     d->step = speed.step;
@@ -137,17 +159,18 @@ bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double
     return p->n_devices > 0 && !p->quiet && tries < MOST_TRIES && ago >= AGAIN_US && load < IDLE;
 }
 
-err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e) {
+err_code profile_measure(const char *path, const char *models, struct engine_threads threads, struct profile *ret, struct err *e) {
     struct profile kept, p = {0};
     profile_devices(&p);
     profile_try(&p, path);
-    profile_hardware(&p);
+    profile_hardware(&p, threads);
+    profile_threads(&p, threads);
     bool same =
         profile_load(path, &kept, NULL) == ERR_OK && kept.quiet && strcmp(kept.hardware, p.hardware) == 0 && kept.n_devices == p.n_devices;
     p.quiet = true;
     for (uint32_t i = 0; i < p.n_devices; i++) {
         if (p.devices[i].software) continue; /* it is used only if it is named, and takes long to measure */
-        err_code code = same ? ERR_OK : profile_device_speed(&p.devices[i], &p.quiet, e);
+        err_code code = same ? ERR_OK : profile_device_speed(&p.devices[i], threads, &p.quiet, e);
         if (code != ERR_OK) return code;
         if (!same) continue;
         p.devices[i].bandwidth = kept.devices[i].bandwidth;

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/field.h"
 #include "base/json.h"
+#include "engine/measure.h"
 #include "engine/params.h"
 #include "plan/topology.h"
 
@@ -19,7 +20,7 @@ enum { PROFILE_MAX_DEVICES = 8 };
 
 struct profile_device {
     char name[32];          /* ggml's: "CPU", "Vulkan0" */
-    char description[64];   /* "AMD EPYC" */
+    char description[64];   /* "AMD EPYC", "AMD EPYC, 2 threads" where the user has chosen their number */
     bool gpu;
     bool shared;            /* a GPU that computes in the machine's RAM */
     bool software;          /* a GPU's driver that computes on the processor */
@@ -41,11 +42,11 @@ struct profile {
 /* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for other programs. */
 uint64_t profile_memory_offer(void);
 
-/* Measures all devices, and the disk under the folder `models` (NULL, or not writable: under `path`). If there is a profile at `path`
- * (it need not exist) of the same hardware that was measured in quiet, its figures are reused and only free memory is read. After
- * engine_runtime_start. A GPU that does not compute is left out. Its driver may end this process: then the name of the GPU stays in a file
- * (profile_trial), and the next measurement leaves that GPU out. */
-err_code profile_measure(const char *path, const char *models, struct profile *ret, struct err *e);
+/* Measures all devices, and the disk under the folder `models` (NULL, or not writable: under `path`). threads: those of this machine's
+ * stages. If there is a profile at `path` (it need not exist) of the same hardware and threads that was measured in quiet, its figures are
+ * reused and only free memory is read. After engine_runtime_start. A GPU that does not compute is left out. Its driver may end this
+ * process: then the name of the GPU stays in a file (profile_trial), and the next measurement leaves that GPU out. */
+err_code profile_measure(const char *path, const char *models, struct engine_threads threads, struct profile *ret, struct err *e);
 /* ret[size]: the file, beside the profile at `path`, with a line for each GPU that was tried and has not computed. */
 void profile_trial(const char *path, char *ret, size_t size);
 /* Should this machine, whose profile this is, be measured again now? It was measured `tries` times since the node's start, the last time

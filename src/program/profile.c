@@ -11,10 +11,12 @@ err_code cli_profile(const struct options *o, int *exit_status, struct err *e) {
     (void)exit_status;
     const char *path = option_argument(o, 0);
     struct profile p;
+    const struct engine_threads threads = {.single = (uint32_t)option_int(o, OPT_THREADS),
+                                           .several = (uint32_t)option_int(o, OPT_THREADS_BATCH)};
     struct buf b;
     err_code code = engine_runtime_start(os_backends_dir, e);
     if (code == ERR_OK && option_int(o, OPT_GPU_LAYERS) != 0) engine_runtime_gpus(os_backends_dir, option_text(o, OPT_BACKENDS));
-    if (code == ERR_OK) code = profile_measure(path, option_argument(o, 1), &p, e);
+    if (code == ERR_OK) code = profile_measure(path, option_argument(o, 1), threads, &p, e);
     if (code == ERR_OK) code = profile_save(path, &p, e);
     if (code != ERR_OK || !option_flag(o, OPT_JSON)) return code;
     yyjson_mut_doc *doc = json_new();

@@ -139,6 +139,7 @@ static void judge_gpu(const struct os_gpu *g, size_t kind, const struct look *lo
     snprintf(ret->group, sizeof(ret->group), "%s", g->group);
     ret->node_errno = g->node_errno;
     ret->install = kinds[kind].install;
+    ret->chosen = os_gpu_drivers_chosen();
     for (size_t i = 0; i < look->n && !ret->device[0]; i++) {
         if (taken[i] || !is_device(g, kinds[kind].name, &look->devices[i])) continue;
         taken[i] = true;

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
-import { ask, run, startCluster, stopCluster } from './lib/cluster.mjs'
+import { Node, ask, run, startCluster, stopCluster } from './lib/cluster.mjs'
 
 const model = join(process.env.CARAVAN_TMP, 'm.gguf')
 const MB = 2 ** 20
@@ -33,5 +34,15 @@ await run({
     },
     'slices on two nodes that offer little more than their halves'() {
         return within(['first', 'second'], 122, 6)
+    },
+    async '--memory that no machine has is said, and what is free is offered'() {
+        const node = await new Node('boasts', ['--memory', '999999G', '--models-dir', join(process.env.CARAVAN_TMP, 'none')]).open()
+        const { memory } = (await node.status()).nodes[0]
+        assert(memory > 0 && memory < totalmem(), `${memory} of ${totalmem()}`)
+        assert.match(node.logText(), /--memory 1000\.0 TB is more than the .* that this machine or its container has/)
+        await stopCluster([node])
+        const few = await new Node('few', ['--memory', '24', '--models-dir', join(process.env.CARAVAN_TMP, 'none')]).open()
+        assert.match(few.logText(), /--memory 24 offers 24 bytes; sizes are written as 24G/)
+        await stopCluster([few])
     },
 })

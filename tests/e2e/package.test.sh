@@ -204,6 +204,15 @@ done
 started=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' installed/usr/lib/systemd/system/caravan.service)
 [ -x "installed$started" ] || fail "the service starts a program of the package: $started"
 options=$(sed -n 's/^ExecStart=[^ ]* //p' installed/usr/lib/systemd/system/caravan.service)
+# What /proc/devices calls the cards: those of all makers, and of NVIDIA's older and newer drivers.
+for device in drm kfd nvidia-frontend nvidia nvidiactl nvidia-uvm; do
+    may=no
+    for pattern in $(sed -n 's/^DeviceAllow=char-\([^ ]*\) rw$/\1/p' installed/usr/lib/systemd/system/caravan.service); do
+        # shellcheck disable=SC2254 # systemd takes it as a pattern, too
+        case $device in $pattern) may=yes ;; esac
+    done
+    [ $may = yes ] || fail "the service may use $device"
+done
 # shellcheck disable=SC2086 # several words
 ./installed/usr/bin/caravan $options --help >/dev/null || fail "the service's options exist: $options"
 for script in postinst prerm postrm; do sh -n control/$script || fail "$script is a script of sh"; done

@@ -113,6 +113,16 @@ static void here_card_closed(struct doctor_here *f) { here_card(f)->node_errno =
 static void here_card_outside(struct doctor_here *f) { here_card(f)->node_errno = ENOENT; }
 static void here_card_nodeless(struct doctor_here *f) { here_card(f)->node[0] = '\0'; }
 static void here_card_driverless(struct doctor_here *f) { here_card(f)->file[0] = '\0'; }
+static void here_card_not_chosen(struct doctor_here *f) {
+    struct doctor_gpu *g = here_card(f);
+    g->file[0] = '\0';
+    g->chosen = "VK_DRIVER_FILES";
+}
+static void here_card_of_nobody(struct doctor_here *f) {
+    struct doctor_gpu *g = here_card(f);
+    g->node_errno = EACCES;
+    snprintf(g->group, sizeof(g->group), "993");
+}
 static void here_card_new(struct doctor_here *f) {
     err_set(&here_card(f)->load, ERR_UNAVAILABLE, "/lib/libc.so.6: version `GLIBC_2.99' not found (required by libvulkan_radeon.so)");
 }
@@ -265,7 +275,9 @@ static const struct {
     {.name = "here_card_closed", .here = here_card_closed},
     {.name = "here_card_outside", .here = here_card_outside},
     {.name = "here_card_nodeless", .here = here_card_nodeless},
+    {.name = "here_card_of_nobody", .here = here_card_of_nobody},
     {.name = "here_card_driverless", .here = here_card_driverless},
+    {.name = "here_card_not_chosen", .here = here_card_not_chosen},
     {.name = "here_card_new", .here = here_card_new},
     {.name = "here_card_broken", .here = here_card_broken},
     {.name = "here_card_no_backend", .here = here_card_no_backend},

@@ -28,11 +28,23 @@ static struct profile profile_of(double bandwidth) {
     return p;
 }
 
-/* The child, `<program> profile PATH MODE`: MODE is where a node names its models folder. */
-static int child(const char *path, const char *mode) {
+/* The number behind such an argument; 0: there is none. */
+static double number_of(char **argv, const char *name) {
+    for (; *argv; argv++)
+        if (strncmp(*argv, name, strlen(name)) == 0) return strtod(*argv + strlen(name), NULL);
+    return 0;
+}
+
+/* The child, `<program> profile PATH MODE ...`: MODE is where a node names its models folder. */
+static int child(char **argv) {
+    const char *path = argv[2], *mode = argv[3];
     struct profile p = profile_of(2e9);
     char held[128];
     if (strcmp(mode, "fails") == 0) return 1;
+    if (strcmp(mode, "counts") == 0) {
+        p.devices[0].bandwidth = number_of(argv, "--threads=");
+        p.devices[0].flops = number_of(argv, "--threads-batch=");
+    }
     if (strcmp(mode, "hangs") == 0) {
         snprintf(held, sizeof(held), "%s.held", path);
         int fd = open(held, O_CREAT | O_RDWR, 0600);
@@ -58,20 +70,24 @@ static void place_turn(struct place *p) {
     io_loop_run(p->loop);
 }
 
-static void place_open(struct place *p, const char *mode, int32_t n_gpu_layers, bool memory_given) {
+/* what: n_gpu_layers and so on; the rest of it is the place's own. */
+static void place_open_with(struct place *p, const char *mode, struct measure_parts what) {
     *p = (struct place){.folder = "/tmp/caravan-measure.XXXXXX"};
     assert_non_null(mkdtemp(p->folder));
     snprintf(p->path, sizeof(p->path), "%s/profile.json", p->folder);
     p->loop = io_loop_create();
     p->turn = io_timer_open(p->loop, turned, p);
     news_init(&p->news, p->loop, told, NULL);
-    p->measure = measure_create(&(struct measure_parts){.loop = p->loop,
-                                                        .program = program,
-                                                        .path = mode ? p->path : NULL,
-                                                        .models_dir = mode,
-                                                        .n_gpu_layers = n_gpu_layers,
-                                                        .memory_given = memory_given,
-                                                        .news = &p->news});
+    what.loop = p->loop;
+    what.program = program;
+    what.path = mode ? p->path : NULL;
+    what.models_dir = mode;
+    what.news = &p->news;
+    p->measure = measure_create(&what);
+}
+
+static void place_open(struct place *p, const char *mode, int32_t n_gpu_layers, bool memory_given) {
+    place_open_with(p, mode, (struct measure_parts){.n_gpu_layers = n_gpu_layers, .memory_given = memory_given});
 }
 
 static void place_close(struct place *p) {
@@ -126,6 +142,16 @@ static void a_child_that_fails_changes_nothing(void **state) {
     place_close(&p);
 }
 
+static void the_child_has_the_threads_that_compute_here(void **state) {
+    (void)state;
+    struct place p;
+    place_open_with(&p, "counts", (struct measure_parts){.threads = {.single = 3, .several = 7}});
+    measure_start(p.measure);
+    place_wait(&p);
+    assert_true(measure_profile(p.measure)->devices[0].bandwidth == 3 && measure_profile(p.measure)->devices[0].flops == 7);
+    place_close(&p);
+}
+
 static void no_child_outlives_the_node(void **state) {
     (void)state;
     struct place p;
@@ -159,8 +185,8 @@ static void without_a_file_nothing_is_measured(void **state) {
     place_close(&p);
 }
 
-/* The profile that other nodes see of a machine with a processor and n_gpus GPUs of 16 GiB, whose node offers 5 bytes. */
-static struct record *seen(int32_t n_gpu_layers, bool memory_given, uint32_t n_gpus) {
+/* The profile that other nodes see of a machine with a processor and n_gpus GPUs of 16 GiB, whose node offers so much RAM. */
+static struct record *seen_of(struct measure_parts what, uint64_t memory, uint32_t n_gpus) {
     struct place p;
     struct profile kept = profile_of(1e9);
     struct record *r = MEM_NEW(struct record);
@@ -169,13 +195,17 @@ static struct record *seen(int32_t n_gpu_layers, bool memory_given, uint32_t n_g
         kept.devices[i] = (struct profile_device){.gpu = true, .memory_total = 16 * GIB, .memory_free = 16 * GIB};
         snprintf(kept.devices[i].name, sizeof(kept.devices[i].name), "GPU%u", i);
     }
-    place_open(&p, "fails", n_gpu_layers, memory_given);
+    place_open_with(&p, "fails", what);
     assert_int_equal(profile_save(p.path, &kept, NULL), ERR_OK);
     measure_start(p.measure);
-    r->memory = 5;
+    r->memory = memory;
     measure_record(p.measure, r);
     place_close(&p);
     return r;
+}
+
+static struct record *seen(int32_t n_gpu_layers, bool memory_given, uint32_t n_gpus) {
+    return seen_of((struct measure_parts){.n_gpu_layers = n_gpu_layers, .memory_given = memory_given}, 5, n_gpus);
 }
 
 static void gpus_are_told_as_far_as_they_are_used(void **state) {
@@ -195,8 +225,14 @@ static void gpus_are_told_as_far_as_they_are_used(void **state) {
     r = seen(1000, false, 1);
     assert_true(r->profile.n_devices == 1 && r->profile.devices[0].gpu && r->memory == 15 * GIB);
     free(r);
-    r = seen(-1, true, 1); /* the user knows better */
+    r = seen(-1, true, 1); /* no more than the user wants to offer */
     assert_true(r->profile.n_devices == 1 && r->memory == 5);
+    free(r);
+    r = seen_of((struct measure_parts){.n_gpu_layers = -1, .memory_given = true}, 64 * GIB, 1); /* nor than the GPU has */
+    assert_int_equal(r->memory, 15 * GIB);
+    free(r);
+    r = seen_of((struct measure_parts){.n_gpu_layers = -1, .gpu_memory = 4 * GIB}, 64 * GIB, 2); /* of each */
+    assert_int_equal(r->memory, 8 * GIB);
     free(r);
     r = seen(-1, false, 0); /* there is none */
     assert_true(r->profile.n_devices == 1 && !r->profile.devices[0].gpu && r->memory == 5);
@@ -221,16 +257,7 @@ static struct record *seen_auto(const char *devices, uint64_t gpu_memory) {
                                                   .flops = fast ? 10e12 : 1e11};
         snprintf(kept.devices[i].name, sizeof(kept.devices[i].name), "GPU%u", i);
     }
-    place_open(&p, "fails", ENGINE_GPU_AUTO, false);
-    measure_free(p.measure);
-    p.measure = measure_create(&(struct measure_parts){.loop = p.loop,
-                                                       .program = program,
-                                                       .path = p.path,
-                                                       .models_dir = "fails",
-                                                       .n_gpu_layers = ENGINE_GPU_AUTO,
-                                                       .devices = devices,
-                                                       .gpu_memory = gpu_memory,
-                                                       .news = &p.news});
+    place_open_with(&p, "fails", (struct measure_parts){.n_gpu_layers = ENGINE_GPU_AUTO, .devices = devices, .gpu_memory = gpu_memory});
     assert_int_equal(profile_save(p.path, &kept, NULL), ERR_OK);
     measure_start(p.measure);
     assert_false(measure_is_first(p.measure)); /* something was kept */
@@ -265,11 +292,12 @@ static void gpus_that_help_add_their_memory(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc > 3 && strcmp(argv[1], "profile") == 0) return child(argv[2], argv[3]);
+    if (argc > 3 && strcmp(argv[1], "profile") == 0) return child(argv);
     program = argv[0];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_kept_counts_until_the_child_has_measured),
         cmocka_unit_test(a_child_that_fails_changes_nothing),
+        cmocka_unit_test(the_child_has_the_threads_that_compute_here),
         cmocka_unit_test(no_child_outlives_the_node),
         cmocka_unit_test(without_a_file_nothing_is_measured),
         cmocka_unit_test(gpus_are_told_as_far_as_they_are_used),

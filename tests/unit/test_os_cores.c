@@ -74,6 +74,10 @@ static void efficiency_cores_of_hybrids_do_not_count(void **state) {
     put("hybrid", "cpu_atom/cpus", "4-6,7\n");
     assert_int_equal(look("hybrid", 0, 7), 2);
     assert_int_equal(look("hybrid", 5, 7), 3); /* only they may be used */
+    put("hybrid", "cpu_lowpower/cpus", "8-9\n"); /* a third kind */
+    assert_int_equal(look("hybrid", 0, 9), 2);
+    put("hybrid", "cpu_atom/cpus", "\n");
+    assert_int_equal(look("hybrid", 0, 9), 2 + 4);
 }
 
 /* Four slow, three middle cores and a fast one, as phones and boards have them. */

@@ -82,6 +82,10 @@ static void cards_are_found_with_driver_and_device(void **state) {
     assert_string_equal(g[3].driver, "v3d");
     assert_string_equal(g[3].node, "/dev/dri/renderD129");
     assert_int_equal(g[3].node_errno, ENOENT);
+    put_card("0000:06:00.0", "0x030200\n", "0x1414\n", "dxgkrnl", NULL); /* the machine's, in WSL 2 */
+    assert_int_equal(os_gpus(dir, g, MOST), 5);
+    assert_string_equal(g[3].node, "/dev/dxg");
+    assert_int_equal(g[3].node_errno, ENOENT);
     assert_int_equal(os_gpus(dir, g, 2), 2);
     assert_int_equal(os_gpus("/nonexistent", g, MOST), 0);
 }
@@ -100,6 +104,38 @@ static void drivers_are_read(void **state) {
     assert_string_equal(d[1].library, "/usr/share/vulkan/icd.d/../b.so");
     assert_string_equal(d[2].library, "/run/c.so");
     assert_int_equal(os_gpu_drivers(dir, d, 1), 1);
+}
+
+/* What the loader takes besides: folders of the user, folders and files that the environment names. */
+static void drivers_are_looked_for_where_the_loader_does(void **state) {
+    (void)state;
+    struct os_gpu_driver d[MOST];
+    size_t usual = os_gpu_drivers(dir, d, MOST);
+    put("me/.local/share/vulkan/icd.d/own.json", "{\"ICD\":{\"library_path\":\"own.so\"}}");
+    put("me/.config/vulkan/icd.d/own.json", "{\"ICD\":{\"library_path\":\"config.so\"}}");
+    put("nix/share/vulkan/icd.d/n.json", "{\"ICD\":{\"library_path\":\"n.so\"}}");
+    put("mine/m.json", "{\"ICD\":{\"library_path\":\"m.so\"}}");
+    setenv("HOME", "/me", 1);
+    setenv("XDG_DATA_DIRS", "/nix/share/::/usr/share", 1);
+    assert_int_equal(os_gpu_drivers(dir, d, MOST), usual + 3); /* /usr/share counts once */
+    assert_string_equal(d[0].library, "config.so");
+    assert_string_equal(d[1].library, "own.so");
+    assert_string_equal(d[2].library, "n.so");
+    setenv("XDG_DATA_HOME", "/elsewhere", 1);
+    assert_int_equal(os_gpu_drivers(dir, d, MOST), usual + 2);
+    assert_null(os_gpu_drivers_chosen());
+    setenv("VK_ADD_DRIVER_FILES", "/mine", 1);
+    assert_int_equal(os_gpu_drivers(dir, d, MOST), usual + 3);
+    assert_string_equal(d[usual + 2].library, "m.so");
+    setenv("VK_ICD_FILENAMES", "/none.json", 1);
+    assert_int_equal(os_gpu_drivers(dir, d, MOST), 0);
+    assert_string_equal(os_gpu_drivers_chosen(), "VK_ICD_FILENAMES");
+    setenv("VK_DRIVER_FILES", "/mine/m.json:/nix/share/vulkan/icd.d/", 1);
+    assert_int_equal(os_gpu_drivers(dir, d, MOST), 2);
+    assert_string_equal(d[1].file, "/nix/share/vulkan/icd.d/n.json");
+    assert_string_equal(os_gpu_drivers_chosen(), "VK_DRIVER_FILES");
+    static const char *const names[] = {"XDG_DATA_DIRS", "XDG_DATA_HOME", "VK_ADD_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_DRIVER_FILES"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) unsetenv(names[i]);
 }
 
 /* The user's own choice of drivers stays. Where XDG_DATA_DIRS hides the usual folder, the loader is told of it. */
@@ -125,6 +161,9 @@ static void the_loader_is_told_where_it_does_not_look(void **state) {
 
 static int setup(void **state) {
     (void)state;
+    static const char *const names[] = {"HOME",          "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS",  "XDG_DATA_HOME",
+                                        "XDG_DATA_DIRS", "VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) unsetenv(names[i]); /* of the user who runs the test */
     return mkdtemp(dir) ? 0 : -1;
 }
 static int teardown(void **state) {
@@ -136,6 +175,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cards_are_found_with_driver_and_device),
         cmocka_unit_test(drivers_are_read),
+        cmocka_unit_test(drivers_are_looked_for_where_the_loader_does),
         cmocka_unit_test(the_loader_is_told_where_it_does_not_look),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

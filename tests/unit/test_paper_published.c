@@ -91,6 +91,22 @@ static void a_spread_is_of_the_sorted_values(void **state) {
     assert_int_equal(published_spread(q, 0).n, 0);
 }
 
+/* A Mac's GPU is Apple's and what a processor computes is a processor's, whatever the words of the row; of Intel's cards nothing is published. */
+static void each_family_has_its_class(void **state) {
+    (void)state;
+    enum published_class c = PUBLISHED_ANY;
+    for (size_t i = 0; i < hardware_count(); i++) {
+        struct hardware_row h = hardware_at(i);
+        bool known = published_class_of(h.family, &c);
+        assert_true(known != (h.maker == HARDWARE_BY_INTEL));
+        if (h.kind == HARDWARE_MAC) assert_int_equal(c, PUBLISHED_APPLE);
+        if (h.kind == HARDWARE_RAM) assert_int_equal(c, PUBLISHED_CPU);
+        if (known && h.kind == HARDWARE_CARD) assert_true(c == PUBLISHED_NVIDIA || c == PUBLISHED_AMD);
+    }
+    assert_true(published_class_of("framework-desktop", &c) && c == PUBLISHED_AMD);
+    assert_false(published_class_of("mine", &c));
+}
+
 /* The half of a source that was added follows from its name alone. */
 static void nobody_chooses_the_half_of_a_source(void **state) {
     (void)state;
@@ -107,9 +123,8 @@ static void nobody_chooses_the_half_of_a_source(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_table_of_errors_is_what_plans_say),
-        cmocka_unit_test(predictions_are_near_what_was_kept_for_judging),
-        cmocka_unit_test(a_spread_is_of_the_sorted_values),
+        cmocka_unit_test(the_table_of_errors_is_what_plans_say), cmocka_unit_test(predictions_are_near_what_was_kept_for_judging),
+        cmocka_unit_test(a_spread_is_of_the_sorted_values),      cmocka_unit_test(each_family_has_its_class),
         cmocka_unit_test(nobody_chooses_the_half_of_a_source),
     };
     return cmocka_run_group_tests(tests, compare_all, free_all);

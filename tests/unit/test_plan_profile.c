@@ -24,7 +24,7 @@ static void measured_and_kept(void **state) {
     struct err e = {0};
     remove(path);
     assert_int_equal(engine_runtime_start(os_backends_dir, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, NULL, &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, (struct engine_threads){0}, &p, &e), ERR_OK);
     assert_true(p.n_devices >= 1);
     bool cpu = false;
     for (uint32_t i = 0; i < p.n_devices; i++) {
@@ -42,19 +42,43 @@ static void measured_and_kept(void **state) {
     p.quiet = true;
     p.devices[0].bandwidth = 12345e6;
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, (struct engine_threads){0}, &again, &e), ERR_OK);
     assert_true(again.devices[0].bandwidth == 12345e6); /* taken from the file */
     p.quiet = false;
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, (struct engine_threads){0}, &again, &e), ERR_OK);
     assert_true(again.devices[0].bandwidth != 12345e6);
     p.quiet = true;
     snprintf(p.hardware, sizeof(p.hardware), "another machine");
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, NULL, &again, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, (struct engine_threads){0}, &again, &e), ERR_OK);
     assert_true(again.devices[0].bandwidth != 12345e6);
     remove(path);
     assert_int_not_equal(access("test-profile.json.probe", F_OK), 0);
+}
+
+/* What was kept of other threads doesn't count, and the figures say of how many they are. */
+static void of_the_threads_that_stages_use(void **state) {
+    (void)state;
+    struct profile p = {0}, again;
+    struct err e = {0};
+    const struct engine_threads one = {.single = 1}, odd = {.single = 1, .several = 3};
+    remove(path);
+    assert_int_equal(engine_runtime_start(os_backends_dir, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, one, &p, &e), ERR_OK);
+    assert_non_null(strstr(p.devices[0].description, ", 1 thread"));
+    p.quiet = true;
+    p.devices[0].bandwidth = 12345e6;
+    assert_int_equal(profile_save(path, &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, NULL, one, &again, &e), ERR_OK);
+    assert_true(again.devices[0].bandwidth == 12345e6);
+    assert_int_equal(profile_measure(path, NULL, odd, &again, &e), ERR_OK);
+    assert_true(again.devices[0].bandwidth != 12345e6);
+    assert_non_null(strstr(again.devices[0].description, ", 1 and 3 threads"));
+    assert_int_equal(profile_measure(path, NULL, (struct engine_threads){.single = 2}, &again, &e), ERR_OK);
+    assert_true(again.devices[0].bandwidth != 12345e6);
+    assert_non_null(strstr(again.devices[0].description, ", 2 threads"));
+    remove(path);
 }
 
 static void the_disk_is_that_of_the_models(void **state) {
@@ -63,15 +87,15 @@ static void the_disk_is_that_of_the_models(void **state) {
     struct err e = {0};
     remove(path);
     assert_int_equal(engine_runtime_start(os_backends_dir, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, ".", &p, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, ".", (struct engine_threads){0}, &p, &e), ERR_OK);
     assert_string_equal(p.disk_at, "./.probe");
     assert_int_not_equal(access(p.disk_at, F_OK), 0);
     p.quiet = true;
     p.disk = 123;
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
-    assert_int_equal(profile_measure(path, ".", &again, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, ".", (struct engine_threads){0}, &again, &e), ERR_OK);
     assert_true(again.disk == 123); /* taken from the file */
-    assert_int_equal(profile_measure(path, "no/such/folder", &again, &e), ERR_OK);
+    assert_int_equal(profile_measure(path, "no/such/folder", (struct engine_threads){0}, &again, &e), ERR_OK);
     assert_string_equal(again.disk_at, "test-profile.json.probe");
     assert_true(again.disk != 123);
     assert_true(again.devices[0].bandwidth == p.devices[0].bandwidth);
@@ -135,6 +159,7 @@ static void absurd_profiles_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(measured_and_kept),
+        cmocka_unit_test(of_the_threads_that_stages_use),
         cmocka_unit_test(the_disk_is_that_of_the_models),
         cmocka_unit_test(disturbed_it_is_measured_again_in_a_quiet_moment),
         cmocka_unit_test(file_and_back),
