@@ -149,7 +149,7 @@ if(TARGET caravan)
             set_tests_properties(${name} PROPERTIES TIMEOUT 1800) # one cluster after another
         elseif(kind STREQUAL "mjs" AND what MATCHES "^page(_|$)")
             set_tests_properties(${name} PROPERTIES TIMEOUT 1800 FIXTURES_REQUIRED packages_browser) # many browser windows, one after another
-        elseif(what STREQUAL "gpu") # a GPU in software compiles its shaders anew in every process
+        elseif(what MATCHES "^gpu(_|$)") # a GPU in software compiles its shaders anew in every process
             set_tests_properties(${name} PROPERTIES TIMEOUT 1800)
         elseif(packages)
             set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED packages)

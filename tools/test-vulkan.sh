@@ -36,5 +36,6 @@ if [ "${CARAVAN_VULKAN_HOST:-0}" != 1 ]; then
     export VK_DRIVER_FILES="$work/lvp.json" VK_LOADER_LAYERS_DISABLE='~all~'
     export GGML_VK_VISIBLE_DEVICES=0 # a CPU counts as a device only when it is named
 fi
-# Compiled shaders are not kept. Libraries that only the test sysroot has are found there, after the program's own.
+# Compiled shaders are kept: they take most of the time. Libraries that only the test sysroot has are found there, after the program's own.
+export MESA_SHADER_CACHE_DIR="$BUILD/vulkan-cache"
 LD_LIBRARY_PATH=$LIBRARIES HOME=$work XDG_CACHE_HOME=$work CARAVAN_SOURCE=$TOP CARAVAN_TEST_BACKENDS=$BACKENDS "$PROGRAM"

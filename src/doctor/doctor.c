@@ -148,6 +148,13 @@ static bool here_devices(const struct doctor_here *f, struct doctor_line *l) {
     return true;
 }
 
+static bool here_backends(const struct doctor_here *f, struct doctor_line *l) {
+    if (f->backends_trouble.code == ERR_OK) return false;
+    doctor_say(l, DOCTOR_FAIL, "%s", f->backends_trouble.text);
+    doctor_hint(l, "%s", f->backends_trouble.hint);
+    return true;
+}
+
 static bool here_files(const struct doctor_here *f, struct doctor_line *l) {
     doctor_say(l, DOCTOR_OK, "%llu open files allowed", (unsigned long long)f->fd_limit);
     if (f->fd_limit >= LEAST_FDS) return true;
@@ -171,10 +178,10 @@ static const struct {
     const char *name;
     bool (*judge)(const struct doctor_here *f, struct doctor_line *l);
 } here_checks[] = {
-    {"key", here_key},          {"node", here_node},       {"port", here_port},          {"api", here_api},
-    {"state", here_state},      {"models", here_models},   {"cache", here_cache},        {"memory", here_memory},
-    {"loaded", here_loaded},    {"devices", here_devices}, {"gpu", doctor_judge_no_gpu}, {"files", here_files},
-    {"pages", here_huge_pages},
+    {"key", here_key},       {"node", here_node},        {"port", here_port},         {"api", here_api},
+    {"state", here_state},   {"models", here_models},    {"cache", here_cache},       {"memory", here_memory},
+    {"loaded", here_loaded}, {"devices", here_devices},  {"backends", here_backends}, {"gpu", doctor_judge_no_gpu},
+    {"files", here_files},   {"pages", here_huge_pages},
 };
 
 void doctor_judge_here(const struct doctor_here *f, struct doctor_report *r) {

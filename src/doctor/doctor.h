@@ -98,6 +98,7 @@ struct doctor_here {
     size_t models_ready, models_failed; /* of the cluster, as the node says; failed: asked for, and no copy can be loaded */
     char failed[128], failed_why[300];  /* the first one of these */
     struct err devices_trouble;
+    struct err backends_trouble; /* of a folder that the user has named */
     char devices[400];
     struct doctor_gpu gpus[DOCTOR_MAX_GPUS];
     size_t n_gpus;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -91,12 +92,28 @@ static void weigh(void *user, const char *path) {
     dlclose(module);
 }
 
-/* A backend that finds no device at all fails to load. That is nothing to tell of, unless the user has named it. */
+/* A backend that finds no device at all fails to load. That is nothing to tell of, unless the user has named it. user: the folder whose
+ * modules of the same name are loaded instead; NULL: none. */
 static void load(void *user, const char *path) {
-    const bool *named = user;
-    if (ggml_backend_load(path) != NULL) return;
-    if (named != NULL && *named) log_warn("engine", "the backend \"%s\" cannot be loaded, or finds no device", path);
-    else log_debug("engine", "the backend \"%s\" is not used", path);
+    const char *besides = user;
+    char other[PATH_SIZE];
+    bool twice = besides != NULL && *besides != '\0' &&
+                 snprintf(other, sizeof(other), "%s/%s", besides, last_part(path)) < (int)sizeof(other) && access(other, F_OK) == 0;
+    if (twice || ggml_backend_load(path) == NULL) log_debug("engine", "the backend \"%s\" is not used", path);
+}
+
+/* The loader knows what a module lacks; ggml only tells its log. */
+static void load_named(void *user, const char *path) {
+    struct err *first = user, e = {0};
+    if (dlopen(path, RTLD_NOW | RTLD_LOCAL) == NULL) {
+        err_set(&e, ERR_UNAVAILABLE, "the backend \"%s\" cannot be loaded: %.300s", path, dlerror());
+        err_hint(&e, "`ldd %s` shows which libraries it lacks; LD_LIBRARY_PATH names their folders", path);
+    } else if (ggml_backend_load(path) == NULL) {
+        err_set(&e, ERR_UNAVAILABLE, "the backend \"%s\" finds no device here", path);
+        err_hint(&e, "the device's own driver is missing, or another version than the backend needs");
+    } else return;
+    log_warn("engine", "%s", e.text);
+    if (first->code == ERR_OK) *first = e;
 }
 
 void engine_backends_load_cpu(const char *dir) {
@@ -106,7 +123,13 @@ void engine_backends_load_cpu(const char *dir) {
     each_module(dir, is_in_ram, load, NULL);
 }
 
-void engine_backends_load_gpus(const char *dir, bool named) { each_module(dir, is_gpu, load, &named); }
+void engine_backends_load_named(const char *dir, struct err *ret) { each_module(dir, is_gpu, load_named, ret); }
+
+void engine_backends_load_gpus(const char *dir, const char *besides) {
+    char folder[PATH_SIZE];
+    snprintf(folder, sizeof(folder), "%s", besides);
+    each_module(dir, is_gpu, load, folder);
+}
 
 bool engine_backends_has_gpu(const char *dir) { return *dir == '\0' || each_module(dir, is_gpu, NULL, NULL) > 0; }
 

@@ -22,7 +22,9 @@ bool engine_backends_has_gpu(const char *dir);
 void engine_backends_load_cpu(const char *dir);
 /* The variant of the CPU backend that is loaded, such as "haswell"; "": ggml was built with one only, or none is loaded. Any thread. */
 void engine_backends_variant(char *ret, size_t size);
-/* Loads all other modules. named: the user has named the folder, and is told if one of them cannot be loaded. */
-void engine_backends_load_gpus(const char *dir, bool named);
+/* Loads all other modules of a folder that the user has named, and says which of them cannot be loaded, and why: the first one in *ret. */
+void engine_backends_load_named(const char *dir, struct err *ret);
+/* Loads all other modules of a folder, but those of which the folder `besides` has one by the same name ("": none). */
+void engine_backends_load_gpus(const char *dir, const char *besides);
 
 #endif

@@ -125,12 +125,15 @@ err_code engine_runtime_start(const char *backends, struct err *e) {
     return code;
 }
 
-void engine_runtime_gpus(const char *backends, const char *more) {
+void engine_runtime_gpus(const char *backends, const char *more, struct err *ret_trouble) {
     char path[4096];
+    struct err trouble = {0};
     pthread_mutex_lock(&start_lock);
+    if (!gpus_started && *more != '\0')
+        engine_backends_load_named(more, &trouble); /* first: libllama takes a card from the first that has it */
     if (!gpus_started && *backends != '\0')
-        engine_backends_load_gpus(os_runtime_path(backends, path, sizeof(path)) ? path : backends, false);
-    if (!gpus_started && *more != '\0') engine_backends_load_gpus(more, true);
+        engine_backends_load_gpus(os_runtime_path(backends, path, sizeof(path)) ? path : backends, more);
+    if (ret_trouble != NULL) *ret_trouble = trouble;
     gpus_started = true;
     pthread_mutex_unlock(&start_lock);
 }

@@ -29,9 +29,10 @@ struct engine_device {
  * it loads the best one that this machine can run. Once in a process, later calls do nothing; any thread. ERR_UNAVAILABLE when no CPU
  * backend is found there. */
 err_code engine_runtime_start(const char *backends, struct err *e);
-/* After it: loads the modules of GPUs from the same folder, and from another one that was checked (engine_backends_check; "": none).
- * Drivers of this machine come with them, and may end this process. Once in a process; any thread. */
-void engine_runtime_gpus(const char *backends, const char *more);
+/* After it: loads the modules of GPUs from another folder that was checked (engine_backends_check; "": none), and from the same folder
+ * those that the other doesn't have. Drivers of this machine come with them, and may end this process. Once in a process; any thread. A
+ * module that cannot be loaded is no error; *ret_trouble (may be NULL) says why the first such one of the other folder cannot. */
+void engine_runtime_gpus(const char *backends, const char *more, struct err *ret_trouble);
 
 /* The devices of the loaded backends, at most max; returns how many there are in all. */
 size_t engine_devices(struct engine_device *ret, size_t max);

@@ -387,7 +387,7 @@ static err_code start(const struct model_slice *slice, model_read_fn read, void 
     err_code code = engine_runtime_start(load->backends, e);
     if (code == ERR_OK) code = check_load(load, e);
     if (code != ERR_OK) return code;
-    if (engine_load_has_gpu(load)) engine_runtime_gpus(load->backends, load->more_backends);
+    if (engine_load_has_gpu(load)) engine_runtime_gpus(load->backends, load->more_backends, NULL);
     struct slice *s = MEM_NEW(struct slice);
     s->what = *model_slice_info(slice);
     s->laid_out = lay_out;

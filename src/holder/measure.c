@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "holder/stage_child.h"
 #include "io/child.h"
 #include "os/gpus.h"
 #include "os/machine.h"
@@ -101,7 +102,7 @@ static void measure_once(struct measure *m) {
     snprintf(several, sizeof(several), "--threads-batch=%u", m->parts.threads.several);
     const char *more = m->parts.more_backends ? m->parts.more_backends : "", *models = m->parts.models_dir ? m->parts.models_dir : "";
     const char *argv[] = {m->parts.program, "profile", m->parts.path, models, layers, single, several, "--backends", more, NULL};
-    struct io_child_options options = {.argv = argv, .fd = -1, .ignores_ends = true};
+    struct io_child_options options = {.argv = argv, .env = stage_child_env(), .fd = -1, .ignores_ends = true};
     m->count++;
     m->begun = clock_now();
     m->failing = trial_size(m);
@@ -158,6 +159,7 @@ static bool measure_uses(const struct measure *m, uint32_t device) {
     if (!m->profile.devices[device].gpu) return true;
     if (m->parts.n_gpu_layers == 0) return false;
     if (*list != '\0') return str_is_part(list, ',', m->profile.devices[device].name);
+    if (profile_gpu_is_double(&m->profile, device)) return false;
     return m->parts.n_gpu_layers != ENGINE_GPU_AUTO || profile_gpu_helps(&m->profile, device);
 }
 

@@ -23,7 +23,7 @@ struct measure_parts {
     bool memory_given;      /* the user has said how much memory is offered */
     struct news *news;
 };
-struct measure; /* opaque */
+struct measure; /* opaque; the child computes as stages do (stage_child_env) */
 struct measure *measure_create(const struct measure_parts *parts);
 void measure_free(struct measure *m); /* ends the child; NULL is fine */
 

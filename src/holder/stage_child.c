@@ -271,15 +271,17 @@ clock_us stage_child_asked(const struct stage_child *c, uint64_t *ret_count) {
  * - ggml's threads wait for one another in libgomp, and spin there for milliseconds (libgomp manual, GOMP_SPINCOUNT). Where another program
  *   wants their cores, they spin away the time of the thread that they wait for. A shorter spin loses nothing on a quiet machine, and
  *   doubled the speed beside another program. It would override a wish in OMP_WAIT_POLICY. */
-static const char *const stage_env[] = {"GLIBC_TUNABLES=glibc.malloc.hugetlb=1", "GOMP_SPINCOUNT=20000", NULL};
-static const char *const stage_env_waiting[] = {"GLIBC_TUNABLES=glibc.malloc.hugetlb=1", NULL};
+const char *const *stage_child_env(void) {
+    static const char *const usual[] = {"GLIBC_TUNABLES=glibc.malloc.hugetlb=1", "GOMP_SPINCOUNT=20000", NULL};
+    static const char *const waiting[] = {"GLIBC_TUNABLES=glibc.malloc.hugetlb=1", NULL};
+    return getenv("OMP_WAIT_POLICY") ? waiting : usual;
+}
 
 static err_code stage_child_spawn(struct stage_child *c, int fd, struct err *e) {
     char title[80];
     snprintf(title, sizeof(title), "%.40s/%u", c->order.instance, c->order.stage); /* seen in ps, no secret */
     const char *argv[] = {c->owner->program, "stage", title, NULL};
-    const char *const *env = getenv("OMP_WAIT_POLICY") ? stage_env_waiting : stage_env;
-    struct io_child_options options = {.argv = argv, .env = env, .fd = fd, .ignores_ends = true};
+    struct io_child_options options = {.argv = argv, .env = stage_child_env(), .fd = fd, .ignores_ends = true};
     return io_child_start(c->owner->loop, &options, stage_child_exited, c, &c->process, e);
 }
 

@@ -23,6 +23,9 @@ struct stage_child_callbacks {
     void (*on_exit)(void *user, struct stage_child *c, const struct err *why);
 };
 
+/* What the environment of a process that computes here gets besides, as io_child_options has it; constant. */
+const char *const *stage_child_env(void);
+
 const struct stage_order *stage_child_order(const struct stage_child *c);
 const struct stage_state *stage_child_state(const struct stage_child *c); /* as last told */
 uint32_t

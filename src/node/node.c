@@ -60,7 +60,8 @@ static err_code node_open_links(struct node *n, struct err *e) {
                                                         .news = &n->news,
                                                         .callbacks = node_members_callbacks,
                                                         .user = n});
-    n->sleepers = sleepers_create(&(struct sleepers_parts){.known = join_known(n->join), .control = n->control, .records = &n->records});
+    n->sleepers = sleepers_create(&(struct sleepers_parts){
+        .self = n->id, .name = n->name, .known = join_known(n->join), .control = n->control, .records = &n->records});
     n->reach = reach_create(&(struct reach_parts){.loop = n->loop, .control = n->control, .news = &n->news});
     n->callback = callback_create(&(struct callback_parts){
         .loop = n->loop, .self = n->id, .control = n->control, .reach = n->reach, .records = &n->records, .adopt = node_adopt, .user = n});

@@ -126,6 +126,8 @@ err_code sleepers_wake(struct sleepers *s, uint64_t id, struct err *e) {
 /* Why there is nothing to wake by this name. */
 static err_code say_awake(const struct sleepers *s, const char *name, struct err *e) {
     const struct roster_peer *p;
+    if (roster_is_called(s->parts.self, s->parts.name, name))
+        return err_set(e, ERR_INVALID, "\"%s\" is this machine, which is awake", name);
     for (size_t i = 0; (p = known_get(s->parts.known, i)) != NULL; i++) {
         if (p->id == 0 || !roster_is_called(p->id, p->name, name)) continue;
         if (records_any(s->parts.records, p->id)) return err_set(e, ERR_INVALID, "\"%s\" is awake", p->name);

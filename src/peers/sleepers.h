@@ -11,6 +11,8 @@
 
 /* What sleepers use of the node; all of it outlives them. */
 struct sleepers_parts {
+    uint64_t self;    /* this node */
+    const char *name; /* its name */
     const struct known *known;
     const struct control *control;
     const struct records *records;

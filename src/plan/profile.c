@@ -49,6 +49,7 @@ static void profile_devices(struct profile *p) {
         if (!d->gpu && machine_memory() < d->memory_total) d->memory_total = machine_memory(); /* ggml ignores the limits of containers */
         if (!d->gpu && machine_memory_available() < d->memory_free) d->memory_free = machine_memory_available();
         snprintf(d->name, sizeof(d->name), "%.31s", found[i].name);
+        snprintf(d->pci, sizeof(d->pci), "%s", found[i].pci);
         snprintf(d->description, sizeof(d->description), "%.63s", found[i].description);
     }
 }
@@ -199,6 +200,18 @@ bool profile_gpu_helps(const struct profile *p, uint32_t device) {
     return p->devices[device].gpu && !p->devices[device].software && answer_s(&p->devices[device]) < best;
 }
 
+bool profile_gpu_is_double(const struct profile *p, uint32_t device) {
+    const struct profile_device *d = &p->devices[device];
+    if (!d->gpu || d->pci[0] == '\0') return false;
+    for (uint32_t i = 0; i < p->n_devices; i++) {
+        const struct profile_device *other = &p->devices[i];
+        if (i == device || !other->gpu || strcmp(other->pci, d->pci) != 0) continue;
+        double its = answer_s(other), own = answer_s(d);
+        if (its < own || (!(own < its) && i < device)) return true;
+    }
+    return false;
+}
+
 uint32_t profile_step(const struct profile *p) {
     for (uint32_t i = 0; i < p->n_devices; i++)
         if (!p->devices[i].gpu) return p->devices[i].step;
@@ -220,6 +233,7 @@ void profile_put(const struct profile *p, yyjson_mut_doc *doc, yyjson_mut_val *o
         yyjson_mut_obj_add_strcpy(doc, o, "name", d->name);
         yyjson_mut_obj_add_strcpy(doc, o, "description", d->description);
         yyjson_mut_obj_add_bool(doc, o, "gpu", d->gpu);
+        if (d->pci[0] != '\0') yyjson_mut_obj_add_strcpy(doc, o, "pci", d->pci);
         if (d->shared) yyjson_mut_obj_add_bool(doc, o, "shared", true);
         if (d->software) yyjson_mut_obj_add_bool(doc, o, "software", true);
         yyjson_mut_obj_add_uint(doc, o, "memory_total", d->memory_total);
@@ -250,6 +264,7 @@ static err_code device_get(yyjson_val *o, struct profile_device *d, struct err *
     int64_t total = 0, left = 0;
     get_name(o, "name", d->name, sizeof(d->name));
     get_name(o, "description", d->description, sizeof(d->description));
+    get_name(o, "pci", d->pci, sizeof(d->pci));
     err_code code = json_get_bool(o, "gpu", &d->gpu, e);
     if (code == ERR_OK) code = json_get_bool(o, "shared", &d->shared, e);
     if (code == ERR_OK) code = json_get_bool(o, "software", &d->software, e);

@@ -21,6 +21,7 @@ enum { PROFILE_MAX_DEVICES = 8 };
 struct profile_device {
     char name[32];          /* ggml's: "CPU", "Vulkan0" */
     char description[64];   /* "AMD EPYC", "AMD EPYC, 2 threads" where the user has chosen their number */
+    char pci[16];           /* where a GPU is, "0000:03:00.0"; "": not known */
     bool gpu;
     bool shared;            /* a GPU that computes in the machine's RAM */
     bool software;          /* a GPU's driver that computes on the processor */
@@ -56,6 +57,8 @@ bool profile_again(const struct profile *p, uint32_t tries, clock_us ago, double
 /* Would a GPU answer sooner than the processor? By both figures, as measured: a prompt of 512 tokens, and 128 tokens after it. A driver in
  * software never does. */
 bool profile_gpu_helps(const struct profile *p, uint32_t device);
+/* Does another backend offer the same card, and is it the one to use: by its speed, or because its backend came first? */
+bool profile_gpu_is_double(const struct profile *p, uint32_t device);
 
 /* The processor's step (see above); 0: not measured. */
 uint32_t profile_step(const struct profile *p);

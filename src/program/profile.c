@@ -15,7 +15,7 @@ err_code cli_profile(const struct options *o, int *exit_status, struct err *e) {
                                            .several = (uint32_t)option_int(o, OPT_THREADS_BATCH)};
     struct buf b;
     err_code code = engine_runtime_start(os_backends_dir, e);
-    if (code == ERR_OK && option_int(o, OPT_GPU_LAYERS) != 0) engine_runtime_gpus(os_backends_dir, option_text(o, OPT_BACKENDS));
+    if (code == ERR_OK && option_int(o, OPT_GPU_LAYERS) != 0) engine_runtime_gpus(os_backends_dir, option_text(o, OPT_BACKENDS), NULL);
     if (code == ERR_OK) code = profile_measure(path, option_argument(o, 1), threads, &p, e);
     if (code == ERR_OK) code = profile_save(path, &p, e);
     if (code != ERR_OK || !option_flag(o, OPT_JSON)) return code;

@@ -20,7 +20,7 @@ enum { MAX_DEVICES = 16, MAX_DRIVERS = 32 };
 
 /* What the child writes. */
 struct look {
-    struct err trouble;
+    struct err trouble, backends;
     size_t n;
     struct engine_device devices[MAX_DEVICES];
     struct err loads[MAX_DRIVERS]; /* of the drivers, in their order */
@@ -42,7 +42,7 @@ static void look_all(const char *more, const struct os_gpu_driver *drivers, size
     for (size_t i = 0; i < n_drivers; i++)
         if (dlopen(drivers[i].library, RTLD_LAZY | RTLD_LOCAL) == NULL) err_set(&ret->loads[i], ERR_UNAVAILABLE, "%s", dlerror());
     if (ret->trouble.code != ERR_OK) return;
-    engine_runtime_gpus(os_backends_dir, more);
+    engine_runtime_gpus(os_backends_dir, more, &ret->backends);
     ret->n = engine_devices(ret->devices, MAX_DEVICES);
     if (ret->n > MAX_DEVICES) ret->n = MAX_DEVICES;
 }
@@ -190,6 +190,7 @@ void doctor_look_devices(const struct options *o, struct doctor_here *f) {
     look->trouble.code = cli_backends(o, more, sizeof(more), &look->trouble);
     if (look->trouble.code == ERR_OK) look_apart(more, drivers, n_drivers, look);
     f->devices_trouble = look->trouble;
+    f->backends_trouble = look->backends;
     bool named = os_backends_dir[0] != '\0' && os_runtime_path(os_backends_dir, path, sizeof(path));
     f->gpu_backend = engine_backends_has_gpu(named ? path : os_backends_dir) || more[0];
     list_devices(look, f->devices, sizeof(f->devices));

@@ -39,6 +39,8 @@ until_true "the address is remembered" grep -q "$(mac b | tr -d :)" state-a/peer
 ! caravan_on_a wake b 2>err || { echo "not ok: a machine that is awake was woken"; exit 1; }
 grep -q '"b" is awake' err || { echo "not ok: the reason"; cat err; exit 1; }
 ! caravan_on_a wake nobody 2>err || { echo "not ok: a machine that nobody knows was woken"; exit 1; }
+! caravan_on_a wake a 2>err || { echo "not ok: the machine itself was woken"; exit 1; }
+grep -q '"a" is this machine, which is awake' err || { echo "not ok: the reason"; cat err; exit 1; }
 caravan_on_a wake all | grep -q 'No machine is asleep' || { echo "not ok: wake all"; exit 1; }
 
 for name in b all; do

@@ -135,6 +135,10 @@ static void here_card_no_backend(struct doctor_here *f) {
 }
 static void here_software(struct doctor_here *f) { snprintf(f->software, sizeof(f->software), "lvp_icd.json"); }
 static void here_card_elsewhere(struct doctor_here *f) { f->gpu_listed = true; }
+static void here_backend_lacks(struct doctor_here *f) {
+    err_set(&f->backends_trouble, ERR_UNAVAILABLE, "the backend \"/b/libggml-cuda.so\" cannot be loaded: libcudart.so.13: no such file");
+    err_hint(&f->backends_trouble, "`ldd /b/libggml-cuda.so` shows which libraries it lacks");
+}
 static void here_crashed(struct doctor_here *f) {
     f->devices[0] = '\0';
     err_set(&f->devices_trouble, ERR_ENGINE, "a driver of a GPU has crashed here (Segmentation fault)");
@@ -283,6 +287,7 @@ static const struct {
     {.name = "here_card_no_backend", .here = here_card_no_backend},
     {.name = "here_card_elsewhere", .here = here_card_elsewhere},
     {.name = "here_software", .here = here_software},
+    {.name = "here_backend_lacks", .here = here_backend_lacks},
     {.name = "here_crashed", .here = here_crashed},
     {.name = "interface_alone", .interface = interface_alone},
     {.name = "interface_missing", .interface = interface_missing},

@@ -148,7 +148,7 @@ static bool find_gpu(void) {
         fprintf(stderr, "%s is there, and nobody has asked for GPUs\n", d[i].name);
         return false;
     }
-    engine_runtime_gpus(getenv("CARAVAN_TEST_BACKENDS"), "");
+    engine_runtime_gpus(getenv("CARAVAN_TEST_BACKENDS"), "", NULL);
     size_t n = engine_devices(d, ARRAY_LEN(d));
     for (size_t i = 0; i < n && i < ARRAY_LEN(d); i++) {
         if (strcmp(d[i].type, "gpu") != 0 && strcmp(d[i].type, "igpu") != 0 && strncmp(d[i].name, "Vulkan", 6) != 0) continue;

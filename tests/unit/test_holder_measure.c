@@ -44,6 +44,7 @@ static int child(char **argv) {
     if (strcmp(mode, "counts") == 0) {
         p.devices[0].bandwidth = number_of(argv, "--threads=");
         p.devices[0].flops = number_of(argv, "--threads-batch=");
+        p.devices[0].step = getenv("GOMP_SPINCOUNT") ? 1 : 0;
     }
     if (strcmp(mode, "hangs") == 0) {
         snprintf(held, sizeof(held), "%s.held", path);
@@ -149,6 +150,7 @@ static void the_child_has_the_threads_that_compute_here(void **state) {
     measure_start(p.measure);
     place_wait(&p);
     assert_true(measure_profile(p.measure)->devices[0].bandwidth == 3 && measure_profile(p.measure)->devices[0].flops == 7);
+    assert_int_equal(measure_profile(p.measure)->devices[0].step, 1); /* and waits as stages do */
     place_close(&p);
 }
 
@@ -194,6 +196,7 @@ static struct record *seen_of(struct measure_parts what, uint64_t memory, uint32
     for (uint32_t i = 1; i <= n_gpus; i++) {
         kept.devices[i] = (struct profile_device){.gpu = true, .memory_total = 16 * GIB, .memory_free = 16 * GIB};
         snprintf(kept.devices[i].name, sizeof(kept.devices[i].name), "GPU%u", i);
+        snprintf(kept.devices[i].pci, sizeof(kept.devices[i].pci), "0000:0%u:00.0", i < 3 ? i : 1);
     }
     place_open_with(&p, "fails", what);
     assert_int_equal(profile_save(p.path, &kept, NULL), ERR_OK);
@@ -233,6 +236,12 @@ static void gpus_are_told_as_far_as_they_are_used(void **state) {
     free(r);
     r = seen_of((struct measure_parts){.n_gpu_layers = -1, .gpu_memory = 4 * GIB}, 64 * GIB, 2); /* of each */
     assert_int_equal(r->memory, 8 * GIB);
+    free(r);
+    r = seen_of((struct measure_parts){.n_gpu_layers = -1}, 5, 3); /* the third is the first one, by another backend */
+    assert_true(r->profile.n_devices == 2 && r->memory == 30 * GIB);
+    free(r);
+    r = seen_of((struct measure_parts){.n_gpu_layers = -1, .devices = "GPU3"}, 5, 3);
+    assert_true(r->profile.n_devices == 1 && strcmp(r->profile.devices[0].name, "GPU3") == 0);
     free(r);
     r = seen(-1, false, 0); /* there is none */
     assert_true(r->profile.n_devices == 1 && !r->profile.devices[0].gpu && r->memory == 5);
@@ -292,6 +301,7 @@ static void gpus_that_help_add_their_memory(void **state) {
 }
 
 int main(int argc, char **argv) {
+    unsetenv("OMP_WAIT_POLICY");
     if (argc > 3 && strcmp(argv[1], "profile") == 0) return child(argv);
     program = argv[0];
     const struct CMUnitTest tests[] = {

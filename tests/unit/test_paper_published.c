@@ -91,7 +91,7 @@ static void a_spread_is_of_the_sorted_values(void **state) {
     assert_int_equal(published_spread(q, 0).n, 0);
 }
 
-/* A Mac's GPU is Apple's and what a processor computes is a processor's, whatever the words of the row; of Intel's cards nothing is published. */
+/* A Mac's GPU is Apple's, and RAM is a processor's, whatever the words of the row; of Intel's cards nothing is published. */
 static void each_family_has_its_class(void **state) {
     (void)state;
     enum published_class c = PUBLISHED_ANY;

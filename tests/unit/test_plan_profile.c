@@ -116,13 +116,30 @@ static void disturbed_it_is_measured_again_in_a_quiet_moment(void **state) {
     assert_false(profile_again(&p, 1, long_ago, 0)); /* it can't be measured */
 }
 
+/* A card that two backends list is one card. */
+static void the_faster_backend_of_a_card_counts(void **state) {
+    (void)state;
+    struct profile p = {.n_devices = 4};
+    p.devices[0] = (struct profile_device){.name = "CPU", .bandwidth = 2e10, .flops = 1e11};
+    p.devices[1] = (struct profile_device){.name = "CUDA0", .gpu = true, .pci = "0000:03:00.0", .bandwidth = 9e11, .flops = 9e13};
+    p.devices[2] = (struct profile_device){.name = "Vulkan0", .gpu = true, .pci = "0000:03:00.0", .bandwidth = 8e11, .flops = 4e13};
+    p.devices[3] = (struct profile_device){.name = "Vulkan1", .gpu = true, .pci = "0000:04:00.0", .bandwidth = 8e11, .flops = 4e13};
+    for (uint32_t i = 0; i < 4; i++) assert_int_equal(profile_gpu_is_double(&p, i), i == 2);
+    p.devices[1].flops = 1e12;
+    for (uint32_t i = 0; i < 4; i++) assert_int_equal(profile_gpu_is_double(&p, i), i == 1);
+    p.devices[1].flops = p.devices[2].flops = 0; /* not measured: the first */
+    for (uint32_t i = 0; i < 4; i++) assert_int_equal(profile_gpu_is_double(&p, i), i == 2);
+    for (uint32_t i = 1; i < 4; i++) p.devices[i].pci[0] = '\0'; /* nobody knows */
+    for (uint32_t i = 0; i < 4; i++) assert_false(profile_gpu_is_double(&p, i));
+}
+
 static void file_and_back(void **state) {
     (void)state;
     struct profile p = {.n_devices = 2, .disk = 1e9, .quiet = true, .topology = {32, 24, 8, 2, 36 << 20}}, q;
     struct err e = {0};
     p.devices[0] = (struct profile_device){
         .name = "CPU", .description = "a \"chip\"", .memory_total = 10, .memory_free = 5, .bandwidth = 2e10, .step = 512};
-    p.devices[1] = (struct profile_device){.name = "Vulkan0", .gpu = true, .memory_total = 8, .flops = 1e13};
+    p.devices[1] = (struct profile_device){.name = "Vulkan0", .gpu = true, .pci = "0000:03:00.0", .memory_total = 8, .flops = 1e13};
     snprintf(p.hardware, sizeof(p.hardware), "2 cores");
     assert_int_equal(profile_save(path, &p, &e), ERR_OK);
     assert_int_equal(profile_load(path, &q, &e), ERR_OK);
@@ -130,6 +147,7 @@ static void file_and_back(void **state) {
     assert_int_equal(q.n_devices, 2);
     assert_string_equal(q.devices[0].description, "a \"chip\"");
     assert_string_equal(q.hardware, "2 cores");
+    assert_string_equal(q.devices[1].pci, "0000:03:00.0");
     assert_true(q.devices[0].bandwidth == 2e10 && q.devices[1].flops == 1e13 && q.disk == 1e9 && q.quiet);
     assert_memory_equal(&q.topology, &p.topology, sizeof(p.topology));
     assert_true(q.devices[1].gpu && !q.devices[0].gpu && q.devices[0].memory_free == 5);
@@ -162,6 +180,7 @@ int main(void) {
         cmocka_unit_test(of_the_threads_that_stages_use),
         cmocka_unit_test(the_disk_is_that_of_the_models),
         cmocka_unit_test(disturbed_it_is_measured_again_in_a_quiet_moment),
+        cmocka_unit_test(the_faster_backend_of_a_card_counts),
         cmocka_unit_test(file_and_back),
         cmocka_unit_test(absurd_profiles_are_refused),
     };

@@ -27,7 +27,8 @@ export function vulkan(count) {
     text.ICD.library_path = join(folder, text.ICD.library_path.split('/').at(-1))
     writeFileSync(join(home, 'lvp_icd.json'), JSON.stringify(text))
     const env = { VK_DRIVER_FILES: join(home, 'lvp_icd.json'), VK_LOADER_LAYERS_DISABLE: '~all~', LD_LIBRARY_PATH: folder, CARAVAN_GPU_LAYERS: undefined, CARAVAN_UBATCH: undefined,
-        LP_NUM_THREADS: '1' /* its threads wait for one another, for ever on a busy machine */ }
+        LP_NUM_THREADS: '1', /* its threads wait for one another, for ever on a busy machine */
+        MESA_SHADER_CACHE_DIR: join(process.env.CARAVAN_BUILD, 'vulkan-cache') /* compiling shaders takes most of the time of these tests */ }
     /* A processor counts as a device only when it is named. */
     return count > 0 ? { ...env, GGML_VK_VISIBLE_DEVICES: Array(count).fill(0).join(',') } : env
 }
