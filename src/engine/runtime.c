@@ -155,6 +155,16 @@ static bool is_software(const char *description) {
     return found;
 }
 
+bool engine_device_is_unified(const char *backend, const char *description) {
+    static const struct {
+        const char *backend, *word;
+    } unified[] = {{"MTL", "Apple"}, {"Metal", "Apple"}, {"CUDA", "Orin"}, {"CUDA", "Thor"}, {"CUDA", "GB10"}}; /* the last: DGX Spark */
+    bool found = false;
+    for (size_t i = 0; i < ARRAY_LEN(unified); i++)
+        found |= strcmp(backend, unified[i].backend) == 0 && strstr(description, unified[i].word) != NULL;
+    return found;
+}
+
 static void device_describe(ggml_backend_dev_t dev, struct engine_device *ret) {
     struct ggml_backend_dev_props props;
     ggml_backend_dev_get_props(dev, &props);
@@ -164,6 +174,7 @@ static void device_describe(ggml_backend_dev_t dev, struct engine_device *ret) {
     snprintf(ret->backend, sizeof(ret->backend), "%s", ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev)));
     snprintf(ret->pci, sizeof(ret->pci), "%s", props.device_id != NULL ? props.device_id : "");
     ret->software = is_software(ret->description);
+    if (engine_device_is_unified(ret->backend, ret->description)) snprintf(ret->type, sizeof(ret->type), "igpu");
 }
 
 size_t engine_devices(struct engine_device *ret, size_t max) {

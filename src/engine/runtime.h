@@ -18,7 +18,7 @@ const char *engine_runtime_ggml(void);
 struct engine_device {
     char name[64];             /* "CPU", "Vulkan0": a value of --device */
     char description[128];     /* "AMD EPYC" */
-    char type[8];              /* cpu | gpu | igpu | accel */
+    char type[8];              /* cpu | gpu | igpu (it computes in RAM) | accel */
     char backend[16];          /* "CPU", "Vulkan" */
     char pci[16];              /* "0000:03:00.0"; "": it is not on that bus, or the backend doesn't say */
     bool software;             /* a GPU's driver that computes on the processor */
@@ -34,6 +34,8 @@ err_code engine_runtime_start(const char *backends, struct err *e);
  * module that cannot be loaded is no error; *ret_trouble (may be NULL) says why the first such one of the other folder cannot. */
 void engine_runtime_gpus(const char *backends, const char *more, struct err *ret_trouble);
 
+/* Does this GPU compute in the machine's RAM, although its backend doesn't say so (as Apple's chips)? backend, description: ggml's. */
+bool engine_device_is_unified(const char *backend, const char *description);
 /* The devices of the loaded backends, at most max; returns how many there are in all. */
 size_t engine_devices(struct engine_device *ret, size_t max);
 

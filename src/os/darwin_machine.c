@@ -16,13 +16,13 @@ static uint64_t read_sysctl(const char *name) {
 uint64_t machine_memory(void) { return read_sysctl("hw.memsize"); }
 
 /* What the GPU may use at once, where models are computed: the user's limit, else what macOS takes, about three quarters. */
-static uint64_t working_set(void) {
+uint64_t machine_memory_for_models(void) {
     uint64_t mb = read_sysctl("iogpu.wired_limit_mb");
     return mb > 0 ? mb << 20 : machine_memory() / 4 * 3;
 }
 
 /* Free pages, and those that are given up when others need them. */
-static uint64_t pages_available(void) {
+uint64_t machine_memory_available(void) {
     vm_statistics64_data_t s;
     mach_msg_type_number_t n = HOST_VM_INFO64_COUNT;
     vm_size_t page;
@@ -31,11 +31,6 @@ static uint64_t pages_available(void) {
         host_page_size(host, &page) == KERN_SUCCESS && host_statistics64(host, HOST_VM_INFO64, (host_info64_t)&s, &n) == KERN_SUCCESS;
     mach_port_deallocate(mach_task_self(), host);
     return good ? ((uint64_t)s.free_count + s.inactive_count + s.purgeable_count) * page : machine_memory();
-}
-
-uint64_t machine_memory_available(void) {
-    uint64_t available = pages_available(), most = working_set();
-    return available < most ? available : most;
 }
 
 uint64_t machine_memory_own(void) {

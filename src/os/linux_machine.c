@@ -50,6 +50,8 @@ uint64_t machine_memory_available(void) {
     return left < available ? left : available;
 }
 
+uint64_t machine_memory_for_models(void) { return UINT64_MAX; }
+
 uint64_t machine_memory_own(void) {
     uint64_t own = read_kib("/proc/self/smaps_rollup", "Anonymous:");
     return own > 0 ? own : read_kib("/proc/self/status", "RssAnon:");

@@ -10,6 +10,8 @@ uint64_t machine_memory(void); /* bytes in all */
 /* Bytes available without swapping: MemAvailable of /proc/meminfo (proc(5)), on other systems all physical memory; and at most the bytes
  * that the container has left. */
 uint64_t machine_memory_available(void);
+/* The most bytes that models may take at once, however many are available: on macOS what it lets the GPU use; elsewhere UINT64_MAX. */
+uint64_t machine_memory_for_models(void);
 /* Bytes in memory that are this process's own, those that it has from the process that forked it among them, and no pages of files (programs
  * and libraries), which others may have, too; 0: unknown. */
 uint64_t machine_memory_own(void);

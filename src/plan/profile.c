@@ -25,11 +25,14 @@
 #define AGAIN_US (UINT64_C(600) * 1000000)
 enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20, MOST_TRIES = 6 };
 
-uint64_t profile_memory_offer(void) {
-    uint64_t available = machine_memory_available(), reserve = available / 8;
+uint64_t profile_memory_offer_of(uint64_t available, uint64_t most) {
+    uint64_t reserve = available / 8;
     if (reserve < 256u << 20) reserve = 256u << 20;
-    return available > reserve ? available - reserve : 0;
+    uint64_t offer = available > reserve ? available - reserve : 0;
+    return offer < most ? offer : most;
 }
+
+uint64_t profile_memory_offer(void) { return profile_memory_offer_of(machine_memory_available(), machine_memory_for_models()); }
 
 /* ---- measuring ---- */
 

@@ -40,8 +40,10 @@ struct profile {
     char hardware[128];     /* a text that changes with the hardware */
 };
 
-/* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for other programs. */
+/* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for other programs; at
+ * most what the system lets models take. */
 uint64_t profile_memory_offer(void);
+uint64_t profile_memory_offer_of(uint64_t available, uint64_t most); /* the same, of these figures */
 
 /* Measures all devices, and the disk under the folder `models` (NULL, or not writable: under `path`). threads: those of this machine's
  * stages. If there is a profile at `path` (it need not exist) of the same hardware and threads that was measured in quiet, its figures are

@@ -53,6 +53,17 @@ static void the_best_variant_was_loaded(void **state) {
 #endif
 }
 
+/* ggml's Metal and CUDA call each of their devices a card. */
+static void gpus_without_memory_of_their_own_are_known(void **state) {
+    (void)state;
+    assert_true(engine_device_is_unified("MTL", "Apple M4 Pro"));
+    assert_true(engine_device_is_unified("CUDA", "NVIDIA GB10"));
+    assert_true(engine_device_is_unified("CUDA", "Orin"));
+    assert_false(engine_device_is_unified("MTL", "AMD Radeon Pro 5500M")); /* a card of an older Mac */
+    assert_false(engine_device_is_unified("CUDA", "NVIDIA GeForce RTX 4090"));
+    assert_false(engine_device_is_unified("Vulkan", "Apple M1 (Honeykrisp)")); /* Vulkan itself says that it is integrated */
+}
+
 static void complaints_and_sizes_are_kept(void **state) {
     (void)state;
     ggml_log_callback log = NULL;
@@ -99,7 +110,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_folder_is_explained), cmocka_unit_test(the_processor_is_listed),
         cmocka_unit_test(the_best_variant_was_loaded),  cmocka_unit_test(complaints_and_sizes_are_kept),
-        cmocka_unit_test(an_abort_leaves_a_line),
+        cmocka_unit_test(an_abort_leaves_a_line),       cmocka_unit_test(gpus_without_memory_of_their_own_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,6 +133,17 @@ static void the_faster_backend_of_a_card_counts(void **state) {
     for (uint32_t i = 0; i < 4; i++) assert_false(profile_gpu_is_double(&p, i));
 }
 
+/* What macOS lets the GPU use leaves the rest to others already: an idle Mac offers the three quarters that plans on paper count. */
+static void the_offer_leaves_memory_to_others(void **state) {
+    (void)state;
+    const uint64_t gib = UINT64_C(1) << 30;
+    assert_int_equal(profile_memory_offer_of(64 * gib, UINT64_MAX), 56 * gib);
+    assert_int_equal(profile_memory_offer_of(gib, UINT64_MAX), gib / 4 * 3);
+    assert_int_equal(profile_memory_offer_of(gib / 8, UINT64_MAX), 0);
+    assert_int_equal(profile_memory_offer_of(60 * gib, 48 * gib), 48 * gib); /* a Mac of 64 GB */
+    assert_int_equal(profile_memory_offer_of(16 * gib, 48 * gib), 14 * gib); /* the same, busy */
+}
+
 static void file_and_back(void **state) {
     (void)state;
     struct profile p = {.n_devices = 2, .disk = 1e9, .quiet = true, .topology = {32, 24, 8, 2, 36 << 20}}, q;
@@ -181,6 +192,7 @@ int main(void) {
         cmocka_unit_test(the_disk_is_that_of_the_models),
         cmocka_unit_test(disturbed_it_is_measured_again_in_a_quiet_moment),
         cmocka_unit_test(the_faster_backend_of_a_card_counts),
+        cmocka_unit_test(the_offer_leaves_memory_to_others),
         cmocka_unit_test(file_and_back),
         cmocka_unit_test(absurd_profiles_are_refused),
     };
