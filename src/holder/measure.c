@@ -20,6 +20,7 @@
 #include "os/os.h"
 
 #define FIRST_US 120000000u /* a model waits for the first measurement at most so long */
+#define MOST_US  900000000u /* the slowest of machines take some minutes */
 enum { GPU_RESERVE = 16, ALL_LAYERS = 1000 }; /* a sixteenth of a GPU is left to others; more layers than any model has */
 
 struct measure {
@@ -27,6 +28,7 @@ struct measure {
     struct profile profile;
     struct io_child *child; /* NULL: nothing is being measured */
     bool may_have_gpu;      /* the kernel knows one, or the user names one */
+    bool late;              /* the present one was given up, and will be gone at once */
     bool without_gpus;      /* the driver of one has ended a measurement */
     size_t failing;         /* size of the list of GPUs that fail, as the measurement began */
     uint32_t count;         /* measurements that were begun, and when the last one was */
@@ -105,6 +107,7 @@ static void measure_once(struct measure *m) {
     struct io_child_options options = {.argv = argv, .env = stage_child_env(), .fd = -1, .ignores_ends = true};
     m->count++;
     m->begun = clock_now();
+    m->late = false;
     m->failing = trial_size(m);
     if (io_child_start(m->parts.loop, &options, measure_exited, m, &m->child, &e) != ERR_OK) log_warn("node", "%s", e.text);
 }
@@ -119,6 +122,12 @@ void measure_start(struct measure *m) {
 
 void measure_tick(struct measure *m, bool busy) {
     double load;
+    clock_us most = m->parts.most > 0 ? m->parts.most : MOST_US;
+    if (m->child && !m->late && clock_now() - m->begun > most) {
+        log_warn("node", "the measurement of this machine has not ended in %u s, and is given up", (unsigned)(most / 1000000));
+        m->late = true;
+        io_child_kill(m->child, SIGKILL);
+    }
     if (!m->parts.path || m->child || busy || !os_load(&load)) return;
     if (profile_again(&m->profile, m->count, clock_now() - m->begun, load / (double)machine_cores())) measure_once(m);
 }

@@ -20,6 +20,7 @@ struct measure_parts {
     const char *more_backends; /* folder of further backends; NULL: none */
     const char *devices;    /* those that may be used, as engine_load has them; NULL: all that help */
     uint64_t gpu_memory;    /* the most that each GPU offers; 0: what is free there, less a part */
+    clock_us most;          /* a measurement that takes longer is given up; 0: a quarter of an hour */
     bool memory_given;      /* the user has said how much memory is offered */
     struct news *news;
 };
@@ -31,7 +32,8 @@ void measure_free(struct measure *m); /* ends the child; NULL is fine */
 void measure_start(struct measure *m);
 /* A stage here has failed: if GPUs are used, measures again which of them compute. */
 void measure_doubt(struct measure *m);
-/* Measures once more, in a quiet moment, where other work disturbed the last measurement. busy: requests run here. */
+/* Measures once more, in a quiet moment, where other work disturbed the last measurement. busy: requests run here. Gives up a measurement
+ * that takes too long, as with a driver that never answers. */
 void measure_tick(struct measure *m, bool busy);
 bool measure_runs(const struct measure *m);
 /* Nothing is known of this machine yet, and it may have a GPU: what is loaded now would not be placed there. For two minutes at most. */

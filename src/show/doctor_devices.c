@@ -3,6 +3,8 @@
  * are loaded in a child process: a broken one shall be found, not end the report. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -16,7 +18,7 @@
 #include "os/runtime.h"
 #include "show/doctor.h"
 
-enum { MAX_DEVICES = 16, MAX_DRIVERS = 32 };
+enum { MAX_DEVICES = 16, MAX_DRIVERS = 32, LOOK_MS = 30000 /* a driver takes seconds at most */ };
 
 /* What the child writes. */
 struct look {
@@ -57,8 +59,14 @@ static bool write_all(int fd, const void *data, size_t len) {
     return true;
 }
 
-static bool read_all(int fd, void *data, size_t len) {
+/* False: the other end was closed too early, or there was nothing to read for too long. */
+static bool read_all(int fd, void *data, size_t len, bool *ret_late) {
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
     for (size_t at = 0; at < len;) {
+        int found = poll(&ready, 1, LOOK_MS);
+        *ret_late = found == 0;
+        if (found < 0 && errno == EINTR) continue;
+        if (found <= 0) return false;
         ssize_t n = read(fd, (char *)data + at, len - at);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return false;
@@ -82,14 +90,17 @@ static void look_apart(const char *more, const struct os_gpu_driver *drivers, si
         _exit(write_all(fds[1], ret, sizeof(*ret)) ? 0 : 1);
     }
     close(fds[1]);
-    bool whole = child > 0 && read_all(fds[0], ret, sizeof(*ret));
+    bool late = false, whole = child > 0 && read_all(fds[0], ret, sizeof(*ret), &late);
     close(fds[0]);
+    if (late) kill(child, SIGKILL);
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     if (whole) return;
     *ret = (struct look){0};
-    ret->trouble.code = err_set(&ret->trouble, ERR_ENGINE, "a driver of a GPU has crashed here (%s)",
-                                child > 0 && WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "without a signal");
+    if (late) err_set(&ret->trouble, ERR_TIMEOUT, "a driver of a GPU has not answered here for %d s", LOOK_MS / 1000);
+    else
+        err_set(&ret->trouble, ERR_ENGINE, "a driver of a GPU has crashed here (%s)",
+                child > 0 && WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "without a signal");
     err_hint(&ret->trouble, "update the drivers of the GPUs; until then: caravan up --gpu-layers 0");
 }
 

@@ -2,7 +2,7 @@
 // GPUs with real nodes, on Mesa's software driver: what the doctor says, slices there against the whole model, a model larger than the card, further
 // backends. Experts: gpu_experts.test.mjs; several cards and lost ones: gpu_cards.test.mjs.
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ask, caravan, demoModel, run, until } from './lib/cluster.mjs'
@@ -12,6 +12,12 @@ import { vulkan } from './lib/vulkan.mjs'
 const tmp = process.env.CARAVAN_TMP
 const doctor = (env, ...more) => JSON.parse(spawnSync(caravan, ['doctor', '--json', '--no-discovery', ...more], { env: { ...process.env, ...env }, encoding: 'utf8' }).stdout)
 const line = (report, check) => report.checks.find((c) => c.check === check)
+
+// A driver that never answers: the doctor gives it up after half a minute, while the other tests run.
+const hangs = new Promise((resolve) => {
+    const env = { ...process.env, ...vulkan(1), LD_PRELOAD: join(process.env.CARAVAN_BUILD, 'lib/broken_vulkan.so'), VK_CARAVAN_HANGS: 'yes' }
+    execFile(caravan, ['doctor', '--json', '--no-discovery'], { env }, (_, out) => resolve(out))
+})
 
 await run({
     'the doctor lists a device, and says where there is only a driver in software'() {
@@ -105,5 +111,11 @@ await run({
         mkdirSync(state)
         symlinkSync(join(tmp, 'other'), join(state, 'backends'))
         assert.match(call(['doctor', '--no-discovery', '--state-dir', state], vulkan(1)).out, /was built with ggml 0\.1\.2.*: not used/)
+    },
+
+    async 'a driver that never answers ends the look at it, not the report'() {
+        const report = JSON.parse(await hangs)
+        assert.equal(line(report, 'devices').verdict, 'fail')
+        assert.match(line(report, 'devices').text, /a driver of a GPU has not answered here for 30 s/)
     },
 })

@@ -154,6 +154,22 @@ static void the_child_has_the_threads_that_compute_here(void **state) {
     place_close(&p);
 }
 
+/* It is tried again without GPUs, whose driver may be what hangs; then the machine stays unknown. */
+static void a_measurement_that_hangs_is_given_up(void **state) {
+    (void)state;
+    struct place p;
+    place_open_with(&p, "hangs", (struct measure_parts){.n_gpu_layers = -1, .most = 1000});
+    measure_start(p.measure);
+    alarm(60);
+    while (measure_runs(p.measure)) {
+        place_turn(&p);
+        measure_tick(p.measure, true);
+    }
+    alarm(0);
+    assert_int_equal(measure_profile(p.measure)->n_devices, 0);
+    place_close(&p);
+}
+
 static void no_child_outlives_the_node(void **state) {
     (void)state;
     struct place p;
@@ -308,6 +324,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(what_was_kept_counts_until_the_child_has_measured),
         cmocka_unit_test(a_child_that_fails_changes_nothing),
         cmocka_unit_test(the_child_has_the_threads_that_compute_here),
+        cmocka_unit_test(a_measurement_that_hangs_is_given_up),
         cmocka_unit_test(no_child_outlives_the_node),
         cmocka_unit_test(without_a_file_nothing_is_measured),
         cmocka_unit_test(gpus_are_told_as_far_as_they_are_used),
