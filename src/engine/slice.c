@@ -136,8 +136,10 @@ static bool on_progress(float fraction, void *user) {
 static err_code refused(const struct slice *s, const char *what, struct err *e) {
     const char *why = engine_runtime_complaint();
     bool memory = strstr(why, "alloc") != NULL || strstr(why, "out of memory") != NULL;
-    return err_set(e, memory ? ERR_NO_ROOM : ERR_ENGINE, "cannot %s layers %u-%u: %s", what, s->what.first, s->what.end - 1,
-                   *why != '\0' ? why : "libllama gives no reason");
+    err_code code = err_set(e, memory ? ERR_NO_ROOM : ERR_ENGINE, "cannot %s layers %u-%u: %s", what, s->what.first, s->what.end - 1,
+                            *why != '\0' ? why : "libllama gives no reason");
+    if (strstr(why, "split buffers") != NULL) err_hint(e, "no rows are divided there: --split-mode layer, or tensor");
+    return code;
 }
 
 /* What libllama's parameters point to while it loads. */

@@ -78,6 +78,20 @@ static bool measure_again(struct measure *m, int signo) {
     return true;
 }
 
+static bool measure_uses(const struct measure *m, uint32_t device);
+
+/* A user who asks for GPUs shall know that there is none to be had; the processor computes instead. */
+static void measure_say_missing(const struct measure *m) {
+    const char *devices = m->parts.devices ? m->parts.devices : "";
+    bool named = *devices != '\0' && strcmp(devices, "none") != 0;
+    bool wanted = m->parts.n_gpu_layers != 0 && m->parts.n_gpu_layers != ENGINE_GPU_AUTO;
+    for (uint32_t i = 0; i < m->profile.n_devices; i++)
+        if (m->profile.devices[i].gpu && measure_uses(m, i)) return;
+    if (named || wanted)
+        log_warn("node", "%s asks for a GPU, and none can be used here: the processor computes. `caravan doctor` says what is missing",
+                 named ? "--device" : "--gpu-layers");
+}
+
 static void measure_exited(void *user, int status, int signo) {
     struct measure *m = user;
     struct err e = {0};
@@ -93,6 +107,7 @@ static void measure_exited(void *user, int status, int signo) {
         log_info("node", "%s (%s): %.1f GB/s of weights, %.0f GFLOP/s", m->profile.devices[i].name, m->profile.devices[i].description,
                  m->profile.devices[i].bandwidth / 1e9, m->profile.devices[i].flops / 1e9);
     log_debug("node", "disk: %s a second", str_size((uint64_t)m->profile.disk, disk));
+    measure_say_missing(m);
     news_own(m->parts.news);
 }
 

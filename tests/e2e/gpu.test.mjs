@@ -74,7 +74,13 @@ await run({
             assert(!self.devices.some((device) => device.gpu))
             assert.deepEqual(self.stages[0].on ?? [], [])
             assert.match(self.stages[0].device, /^CPU/)
+            assert.doesNotMatch(node.logText(), /asks for a GPU/)
         })
+    },
+
+    async 'where a GPU is asked for and there is none, the node says so, and the processor computes'() {
+        for (const [name, options] of [['all', ['--gpu-layers', 'all']], ['named', ['--device', 'Vulkan7']]])
+            await withNode(name, options, 0, (node) => until('it is said', () => node.logText().includes(`${options[0]} asks for a GPU, and none can be used here`)))
     },
 
     'further backends: this version of ggml is taken, another one refused by name'() {
