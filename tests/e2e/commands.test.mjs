@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { join } from 'node:path'
-import { Node, caravan, childrenOf, demoModel, isAlive, run, sleep, stopCluster, streamChat, until } from './lib/cluster.mjs'
+import { Node, alone, caravan, childrenOf, demoModel, isAlive, run, sleep, stopCluster, streamChat, until } from './lib/cluster.mjs'
 import { Hub } from './lib/hub.mjs'
 import { Terminal, plain } from './lib/terminal.mjs'
 
@@ -13,10 +13,11 @@ const tmp = process.env.CARAVAN_TMP
 const small = ['--ctx', '512', '--parallel', '1']
 let homes = 0
 
-// Runs a command; input: a path, or text for a pipe; without it there is nothing to read.
-function cli(args, { input, text, home = join(tmp, `home-${homes++}`), bare = false, stdout = 'pipe' } = {}) {
+// Runs a command; input: a path, or text for a pipe; without it there is nothing to read. home: the state folder of a node; else of none.
+function cli(args, { input, text, home: own, bare = false, stdout = 'pipe' } = {}) {
+    const home = own ?? join(tmp, `home-${homes++}`), env = { ...process.env, XDG_STATE_HOME: home, ...(own ? {} : alone()) }
     const fd = input ? openSync(input, 'r') : 'ignore'
-    const child = spawn(caravan, bare ? args : [...args, '--state-dir', home], { env: { ...process.env, XDG_STATE_HOME: home }, stdio: [text === undefined ? fd : 'pipe', stdout, 'pipe'] })
+    const child = spawn(caravan, bare ? args : [...args, '--state-dir', home], { env, stdio: [text === undefined ? fd : 'pipe', stdout, 'pipe'] })
     let out = '', err = ''
     child.stdout?.on('data', (data) => { out += data })
     child.stderr.on('data', (data) => { err += data })

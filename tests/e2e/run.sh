@@ -10,8 +10,6 @@ CARAVAN_TMP=$(mktemp -d "${TMPDIR:-/tmp}/caravan-test.XXXXXX")
 export CARAVAN_TMP
 export HOME="$CARAVAN_TMP"
 export XDG_CONFIG_HOME="$CARAVAN_TMP/config" XDG_STATE_HOME="$CARAVAN_TMP/state" XDG_CACHE_HOME="$CARAVAN_TMP/cache"
-mkdir -p "$XDG_CONFIG_HOME/caravan"
-echo 'api = 127.0.0.1:1' >"$XDG_CONFIG_HOME/caravan/config" # commands without --api must not find a node that runs on this machine
 export CARAVAN_NO_DISCOVERY=yes # tests of discovery unset it, since nodes of other tests must not be found
 export CARAVAN_UBATCH=64 # some processors would take longer steps, and so more memory
 export CARAVAN_GPU_LAYERS=0 # a GPU of this machine would change the bits of answers; the tests of GPUs unset it

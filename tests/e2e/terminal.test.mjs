@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { closeSync, copyFileSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { Node, childrenOf, demoModel, run, stopCluster, until } from './lib/cluster.mjs'
+import { alone, Node, childrenOf, demoModel, run, stopCluster, until } from './lib/cluster.mjs'
 import { Terminal, plain } from './lib/terminal.mjs'
 
 const tmp = process.env.CARAVAN_TMP
@@ -12,7 +12,7 @@ const small = ['--ctx', '512', '--parallel', '1', '--threads', '1']
 let homes = 0
 
 function chat({ options = [], ...terminal } = {}) {
-    return new Terminal(['run', demoModel, ...small, '--temperature', '0', '--state-dir', join(tmp, `home-${homes++}`), ...options], terminal)
+    return new Terminal(['run', demoModel, ...small, '--temperature', '0', '--state-dir', join(tmp, `home-${homes++}`), ...options], { env: alone(), ...terminal })
 }
 const opened = async (t) => { await t.until(/\/bye or Ctrl-D ends/); return t }
 // The processes of a chat: the private node and its stage.
@@ -139,12 +139,12 @@ await run({
     },
     async 'history is there the next time'() {
         const home = ['--state-dir', join(tmp, 'history')]
-        const t = await opened(new Terminal(['run', demoModel, ...small, ...home]))
+        const t = await opened(new Terminal(['run', demoModel, ...small, ...home], { env: alone() }))
         t.type('/set seed 7\r')
         await t.until(/> /)
         t.type('/bye\r')
         await t.end()
-        const again = await opened(new Terminal(['run', demoModel, ...small, ...home]))
+        const again = await opened(new Terminal(['run', demoModel, ...small, ...home], { env: alone() }))
         again.type('\x1b[A\x1b[A')
         await again.until(/\/set seed 7/)
         again.type('\x03\x04')

@@ -3,12 +3,20 @@
 // in its folder.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdirSync, openSync, readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const tmp = process.env.CARAVAN_TMP
 export const caravan = process.env.CARAVAN
 export const demoModel = join(process.env.CARAVAN_SOURCE, 'models/caravan-demo.gguf')
+
+// The environment of a command that is to find no node: none of this machine either, which may run at the usual port.
+export function alone() {
+    const config = join(tmp, 'alone')
+    mkdirSync(join(config, 'caravan'), { recursive: true })
+    writeFileSync(join(config, 'caravan/config'), 'api = 127.0.0.1:1\n')
+    return { XDG_CONFIG_HOME: config }
+}
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 

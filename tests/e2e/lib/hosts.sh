@@ -3,7 +3,6 @@
 # the test fails) and `subnet` (three numbers of IPv4). All of it goes when the test ends. Needs root, else the test is skipped.
 # shellcheck shell=sh disable=SC2154
 ns="cv$$"
-rm -f "$XDG_CONFIG_HOME/caravan/config" # these hosts have no other node
 [ "$(id -u)" = 0 ] && command -v ip >/dev/null 2>&1 && ip netns add "$ns-net" 2>/dev/null || { echo "skipped: no network namespaces here"; exit 77; }
 pids=
 clean() { :; } # a test may have more to take away
