@@ -16,6 +16,7 @@
 #include "os/machine.h"
 #include "os/os.h"
 #include "plan/profile.h"
+#include "stage/prefixes.h"
 
 enum { TICK_MS = 500, DRAIN_MS = 10000, FIRST_LOOK_MS = 10000 };
 
@@ -186,8 +187,19 @@ static void node_open_models(struct node *n) {
                                                      .control = n->control});
 }
 
+/* A smaller --prefix-disk counts for what is there already, too; without the option nothing of what was said stays on the disk. */
+static void node_trim_prefixes(const struct node *n) {
+    const struct node_config *c = n->config;
+    if (join_state_dir(n->join) == NULL || c->prefixes == NULL) return; /* the folder is another process's */
+    uint64_t gone = prefixes_trim(c->prefixes, c->prefixes_limit);
+    if (gone > 0)
+        log_info("node", "kept prefixes of %.1f MB are deleted from the disk: --prefix-disk is %s", (double)gone / 1e6,
+                 c->prefixes_limit > 0 ? "smaller now" : "off");
+}
+
 static void node_open_hold(struct node *n) {
     const struct node_config *c = n->config;
+    node_trim_prefixes(n);
     n->hold = hold_create(&(struct hold_parts){.self = n->id,
                                                .identity = join_identity(n->join),
                                                .link_key = cluster_key_link(join_key(n->join)),

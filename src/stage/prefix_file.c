@@ -13,7 +13,7 @@
 #include "base/mem.h"
 
 /* The head of a file:
- *    0  "CRVNKV01"          8 bytes
+ *    0  "CRVNKV02"          8 bytes
  *    8  id of the slice    32 bytes
  *   40  key                u64
  *   48  positions          u32
@@ -92,7 +92,8 @@ err_code prefix_file_write(const char *path, const uint8_t id[MODEL_HASH_SIZE], 
         ok = false;
         why = errno;
     }
-    return ok ? ERR_OK : err_set(e, ERR_IO, "cannot write \"%s\": %s", path, strerror(why));
+    if (ok) return ERR_OK;
+    return err_set(e, why == ENOSPC || why == EDQUOT ? ERR_NO_ROOM : ERR_IO, "cannot write \"%s\": %s", path, strerror(why));
 }
 
 /* ---- reading ---- */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -20,6 +21,7 @@
 #include "stage/prefix_file.h"
 
 enum { MAX_FILES = 65536, NAME_SIZE = 48, PATH_SIZE = 1100 };
+static const char KEPT[] = ".kv", BEGUN[] = ".part"; /* how names end */
 static const uint64_t WAITING_MOST = (uint64_t)1 << 30; /* bytes that wait to be written; what comes then is not kept */
 
 /* What waits to be written. */
@@ -64,7 +66,14 @@ struct found {
     int64_t used;
 };
 
-static bool is_ours(const char *name) { return strlen(name) == 36 && name[16] == '-' && strcmp(name + 33, ".kv") == 0; }
+static bool ends(const char *name, const char *end) { return strlen(name) == 33 + strlen(end) && strcmp(name + 33, end) == 0; }
+static bool is_kept(const char *name) { return ends(name, KEPT) && name[16] == '-'; }
+
+/* What a process that was killed had begun to write. */
+static bool is_left_over(const char *name, const struct stat *st) {
+    enum { LONG_S = 600 };
+    return ends(name, BEGUN) && name[16] == '-' && time(NULL) - st->st_mtime > LONG_S;
+}
 
 static int by_use(const void *a, const void *b) {
     const struct found *x = a, *y = b;
@@ -72,13 +81,15 @@ static int by_use(const void *a, const void *b) {
 }
 
 /* All files of all stages, the least recently used first. The caller frees the list. */
-static struct found *look(const struct prefixes *p, size_t *ret_n) {
+static struct found *look(const char *folder, size_t *ret_n) {
     struct found *all = NULL;
     size_t n = 0;
-    DIR *d = opendir(p->folder);
+    DIR *d = opendir(folder);
     for (struct dirent *entry; d != NULL && n < MAX_FILES && (entry = readdir(d)) != NULL;) {
         struct stat st;
-        if (!is_ours(entry->d_name) || fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) continue;
+        if (strlen(entry->d_name) < 33 || fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) continue;
+        if (is_left_over(entry->d_name, &st)) unlinkat(dirfd(d), entry->d_name, 0);
+        if (!is_kept(entry->d_name)) continue;
         all = mem_realloc(all, n + 1, sizeof(*all));
         snprintf(all[n].name, sizeof(all[n].name), "%s", entry->d_name);
         all[n].size = (uint64_t)st.st_size;
@@ -93,37 +104,48 @@ static struct found *look(const struct prefixes *p, size_t *ret_n) {
 uint64_t prefixes_bytes(const struct prefixes *p) {
     size_t n;
     uint64_t sum = 0;
-    struct found *all = look(p, &n);
+    struct found *all = look(p->folder, &n);
     for (size_t i = 0; i < n; i++) sum += all[i].size;
     free(all);
     return sum;
 }
 
-/* Removes files until `size` more bytes are within the limit. */
-static void make_room(const struct prefixes *p, uint64_t size) {
+/* Removes files until `size` more bytes are within the limit. Returns how many bytes are gone. */
+static uint64_t make_room(const char *folder, uint64_t limit, uint64_t size) {
     size_t n;
-    uint64_t sum = size;
+    uint64_t sum = size, gone = 0;
     char path[PATH_SIZE];
-    struct found *all = look(p, &n);
+    struct found *all = look(folder, &n);
     for (size_t i = 0; i < n; i++) sum += all[i].size;
-    for (size_t i = 0; i < n && sum > p->limit; i++) {
-        snprintf(path, sizeof(path), "%s/%s", p->folder, all[i].name);
-        if (unlink(path) == 0) sum -= all[i].size;
+    for (size_t i = 0; i < n && sum - gone > limit; i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, all[i].name);
+        if (unlink(path) == 0) gone += all[i].size;
     }
     free(all);
+    return gone;
 }
 
+uint64_t prefixes_trim(const char *folder, uint64_t limit) { return make_room(folder, limit, 0); }
+
 /* ---- writing ---- */
+
+/* The disk is full, and the limit not reached: older files make room. False: there are none. */
+static bool give_up_for(const struct prefixes *p, const char *part, uint64_t size) {
+    uint64_t held = prefixes_bytes(p);
+    unlink(part);
+    return make_room(p->folder, held > size ? held - size : 0, 0) > 0;
+}
 
 static void write_one(struct prefixes *p, const struct prefix_file *f) {
     char path[PATH_SIZE], part[PATH_SIZE];
     struct err e;
     uint64_t size = prefix_file_size(f);
     if (size > p->limit) return;
-    make_room(p, size);
-    path_of(p, f->key, ".kv", path);
-    path_of(p, f->key, ".part", part);
+    make_room(p->folder, p->limit, size);
+    path_of(p, f->key, KEPT, path);
+    path_of(p, f->key, BEGUN, part);
     err_code code = prefix_file_write(part, p->id, f, &e);
+    if (code == ERR_NO_ROOM && give_up_for(p, part, size)) code = prefix_file_write(part, p->id, f, &e);
     if (code == ERR_OK && rename(part, path) != 0) code = err_set(&e, ERR_IO, "cannot rename \"%s\": %s", part, strerror(errno));
     if (code == ERR_OK) return;
     unlink(part);
@@ -149,7 +171,7 @@ static void *writes(void *user) {
         if (!erased) write_one(p, &j->file);
         pthread_mutex_lock(&p->lock);
         char path[PATH_SIZE];
-        path_of(p, j->file.key, ".kv", path);
+        path_of(p, j->file.key, KEPT, path);
         if (j->erased) unlink(path);
         p->waiting -= j->file.size;
         p->first = j->next;
@@ -217,7 +239,7 @@ static bool get_waiting(struct prefixes *p, uint64_t key, struct prefix_file *re
 static bool get_file(struct prefixes *p, uint64_t key, struct prefix_file *ret) {
     char path[PATH_SIZE];
     struct err e;
-    path_of(p, key, ".kv", path);
+    path_of(p, key, KEPT, path);
     err_code code = prefix_file_read(path, p->id, true, ret, &e);
     if (code == ERR_OK && ret->key != key) code = err_set(&e, ERR_INVALID, "\"%s\" has another key", path);
     if (code == ERR_OK) {
@@ -248,7 +270,7 @@ static bool get(void *user, uint64_t key, struct engine_kept *ret) {
 static void erase(void *user, uint64_t key) {
     struct prefixes *p = user;
     char path[PATH_SIZE];
-    path_of(p, key, ".kv", path);
+    path_of(p, key, KEPT, path);
     pthread_mutex_lock(&p->lock);
     for (struct job *j = p->first; j != NULL; j = j->next)
         if (j->file.key == key) j->erased = true;
@@ -268,7 +290,7 @@ void prefixes_note(struct prefixes *p, uint64_t key, const int32_t *tokens, uint
 void prefixes_list(struct prefixes *p, prefixes_fn fn, void *user) {
     size_t n;
     char own[20], path[PATH_SIZE];
-    struct found *all = look(p, &n);
+    struct found *all = look(p->folder, &n);
     snprintf(own, sizeof(own), "%016llx-", (unsigned long long)bytes_get_u64(p->id));
     for (size_t i = 0; i < n; i++) {
         struct prefix_file f = {0};

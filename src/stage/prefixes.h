@@ -15,6 +15,10 @@
 
 struct prefixes; /* opaque */
 
+/* Removes files, those used least recently first, until the folder's take at most so many bytes (0: all), and what writers that were
+ * killed have left. Returns the bytes of the files that are gone. Blocking; any process. */
+uint64_t prefixes_trim(const char *folder, uint64_t limit);
+
 /* folder: made if it is missing. id: of the slice, its weights, and the format of its states. ERR_IO. */
 err_code prefixes_open(const char *folder, uint64_t limit, const uint8_t id[MODEL_HASH_SIZE], struct prefixes **ret, struct err *e);
 /* Writes what is waiting. NULL is fine. */

@@ -65,6 +65,13 @@ test('a prefix outlives the nodes, bit for bit; a damaged one is ignored', async
     assert.deepEqual(third.tokens, expected.tokens)
     assert.match(nodes[1].logText(), /a kept prefix is ignored: ".*" is damaged: its hash is another one/)
     await stopCluster(nodes)
+
+    // Without the option nothing stays of what was said.
+    assert.ok(files(nodes[0]).length > 0)
+    nodes = await start(names, [])
+    for (const node of nodes) assert.deepEqual(files(node), [])
+    assert.match(nodes[0].logText(), /kept prefixes of \d+\.\d MB are deleted from the disk: --prefix-disk is off/)
+    await stopCluster(nodes)
 })
 
 const LONG = 'The picture belongs to a tale about animals, which is told in plain words. '.repeat(20)

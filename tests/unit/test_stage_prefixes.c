@@ -198,6 +198,63 @@ static void test_limit(void **state) {
     prefixes_close(p);
 }
 
+/* A smaller limit, or none at all, counts for files that are there already. */
+static void test_trim(void **state) {
+    (void)state;
+    struct prefixes *p = open_store(1 << 20, ID);
+    for (uint64_t key = 1; key <= 3; key++) put(p, key, false);
+    prefixes_close(p);
+    for (uint64_t key = 1; key <= 3; key++) used_at(key, 1000 + (time_t)key);
+    assert_int_equal(prefixes_trim(folder, 1 << 20), 0);
+    uint64_t gone = prefixes_trim(folder, 2 * (SIZE + 150));
+    assert_true(gone > SIZE && gone < SIZE + 150);
+    p = open_store(1 << 20, ID);
+    assert_true(!get(p, 1, false) && get(p, 2, false) && get(p, 3, false));
+    prefixes_close(p);
+    assert_true(prefixes_trim(folder, 0) > (uint64_t)2 * SIZE);
+    p = open_store(1 << 20, ID);
+    assert_int_equal(prefixes_bytes(p), 0);
+    prefixes_close(p);
+}
+
+/* A writer that was killed leaves a part of a file, which goes when it has been left alone for a while. Other files stay. */
+static void test_left_over(void **state) {
+    (void)state;
+    const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    char path[3][200];
+    snprintf(path[0], sizeof(path[0]), "%s/%016x-%016x.part", folder, 1, 2);
+    snprintf(path[1], sizeof(path[1]), "%s/%016x-%016x.part", folder, 1, 3);
+    snprintf(path[2], sizeof(path[2]), "%s/notes that have nothing to do with it.part", folder);
+    for (int i = 0; i < 3; i++) {
+        FILE *f = fopen(path[i], "wb");
+        assert_non_null(f);
+        fclose(f);
+        if (i != 1) assert_int_equal(utimensat(AT_FDCWD, path[i], times, 0), 0);
+    }
+    assert_int_equal(prefixes_trim(folder, 0), 0);
+    assert_int_not_equal(access(path[0], F_OK), 0);
+    assert_int_equal(access(path[1], F_OK), 0); /* it may be being written */
+    assert_int_equal(access(path[2], F_OK), 0);
+}
+
+/* On a full disk older files make room, as under the limit. */
+static void test_full_disk(void **state) {
+    (void)state;
+    char part[200];
+    struct prefixes *p = open_store(1 << 20, ID);
+    for (uint64_t key = 1; key <= 3; key++) put(p, key, false);
+    prefixes_close(p);
+    for (uint64_t key = 1; key <= 3; key++) used_at(key, 1000 + (time_t)key);
+    snprintf(part, sizeof(part), "%s/%016x-%016x.part", folder, 0x030201u, 4);
+    assert_int_equal(symlink("/dev/full", part), 0);
+    p = open_store(1 << 20, ID);
+    put(p, 4, false);
+    prefixes_close(p);
+    p = open_store(1 << 20, ID);
+    assert_true(!get(p, 1, false) && get(p, 2, false) && get(p, 3, false) && get(p, 4, false));
+    prefixes_close(p);
+}
+
 /* What can't be written is not there, and nothing else happens. */
 static void test_no_room_on_disk(void **state) {
     (void)state;
@@ -218,6 +275,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_damaged, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_other_slice, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_limit, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_trim, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_full_disk, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_left_over, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_no_room_on_disk, make_folder, remove_folder),
     };
     return cmocka_run_group_tests_name("stage_prefixes", tests, NULL, NULL);
