@@ -15,6 +15,7 @@
 #include "engine/rows.h"
 
 enum { ENGINE_MAX_GUESS = 8 /* guesses at once of the model's own layers */ };
+enum { ENGINE_WHY_SIZE = 400 };
 enum { ENGINE_MAX_STORED = 256 /* sequences that a slice stores in its memory */, ENGINE_MAX_SEQ = 1024, ENGINE_MAX_POS = (1 << 30) - 1 };
 
 /* Kinds of struct engine_op. The engine applies operations before it computes a batch. */
@@ -139,6 +140,7 @@ struct engine {
     const struct engine_ops *ops;
     void *self;
     struct engine_info info;
+    char no_media[ENGINE_WHY_SIZE]; /* why a projector that is there is not used, for people; "": there is none, or it is used */
 };
 
 #endif

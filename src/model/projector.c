@@ -78,12 +78,39 @@ err_code model_projector_read(const char *path, struct model_projector *ret, str
     return code;
 }
 
+/* Rows come out of a matrix, so one of its sides is as long as they are, whatever the header says. */
+static bool may_make_rows(const struct model_gguf *g, uint32_t n_embd) {
+    if (width_of(g) == n_embd) return true;
+    for (size_t i = 0; i < model_gguf_n_tensors(g); i++) {
+        const struct model_tensor *t = model_gguf_tensor(g, i);
+        for (uint32_t k = 0; k < t->n_dims; k++)
+            if (t->ne[k] == n_embd) return true;
+    }
+    return false;
+}
+
+err_code model_projector_check(const char *path, uint32_t n_embd, struct err *e) {
+    struct model_projector p;
+    struct model_gguf *g = NULL;
+    err_code code = model_projector_read(path, &p, e);
+    if (code == ERR_OK) code = model_gguf_open(path, &g, e);
+    if (code == ERR_OK && !may_make_rows(g, n_embd)) {
+        code = err_set(e, ERR_INVALID, "\"%s\" is the projector of another model: its rows have %u numbers, this model's have %u", path,
+                       p.width, n_embd);
+        err_hint(e, "take the one that was published with the model; `caravan pull` fetches it");
+    }
+    model_gguf_free(g);
+    return code;
+}
+
 /* ---- the one beside a model ---- */
 
-static bool may_be_one(const char *name) {
+static bool is_gguf(const char *name) {
     size_t len = strlen(name);
-    return len > 5 && strcasecmp(name + len - 5, ".gguf") == 0 && str_find_nocase(name, "mmproj") != NULL;
+    return len > 5 && strcasecmp(name + len - 5, ".gguf") == 0;
 }
+
+static bool may_be_one(const char *name) { return is_gguf(name) && str_find_nocase(name, "mmproj") != NULL; }
 
 /* How many letters of the model's name, from its beginning, stand in the projector's. */
 static size_t in_common(const char *name, const char *model) {
@@ -94,6 +121,50 @@ static size_t in_common(const char *name, const char *model) {
         if (n > best) best = n;
     }
     return best;
+}
+
+/* Letters of a model's name before what is mostly its quantisation: "Qwen3-8B" of "Qwen3-8B-Q4_K_M.gguf". */
+static size_t base_of(const char *name) {
+    size_t stem = strlen(name) - 5, n = stem;
+    while (n > 0 && name[n - 1] != '-' && name[n - 1] != '.') n--;
+    return n > 1 ? n - 1 : stem;
+}
+
+/* May the names be those of one model, quantised twice? */
+static bool are_alike(const char *a, const char *b) {
+    if (!is_gguf(a)) return false;
+    size_t n = base_of(a), m = base_of(b);
+    return strncasecmp(a, b, n < m ? n : m) == 0;
+}
+
+/* Is the file a model whose rows have so many numbers? */
+static bool has_width(const char *path, uint32_t n_embd) {
+    struct model_gguf *g = NULL;
+    uint64_t width = 0;
+    if (model_gguf_open(path, &g, NULL) == ERR_OK) {
+        char *key = mem_printf("%s.embedding_length", model_gguf_arch(g));
+        width = number(g, key);
+        free(key);
+    }
+    model_gguf_free(g);
+    return width == n_embd;
+}
+
+/* Does the name of another model in the folder have more in common with the projector's, and could it use it? A model for text alone may
+ * be as wide as one that sees. */
+static bool is_anothers(const char *folder, const char *projector, const char *model, uint32_t n_embd) {
+    size_t common = in_common(projector, model);
+    bool found = false;
+    DIR *d = opendir(folder);
+    for (struct dirent *entry; !found && d != NULL && (entry = readdir(d)) != NULL;) {
+        if (!is_gguf(entry->d_name) || may_be_one(entry->d_name) || are_alike(model, entry->d_name)) continue;
+        if (in_common(projector, entry->d_name) <= common) continue;
+        char *path = mem_printf("%s%s", folder, entry->d_name);
+        found = has_width(path, n_embd);
+        free(path);
+    }
+    if (d != NULL) closedir(d);
+    return found;
 }
 
 bool model_projector_find(const char *model_path, uint32_t n_embd, struct model_projector *ret) {
@@ -108,6 +179,7 @@ bool model_projector_find(const char *model_path, uint32_t n_embd, struct model_
         char *path = mem_printf("%s%s", folder, entry->d_name);
         bool fits = model_projector_read(path, &p, NULL) == ERR_OK && (p.width == 0 || p.width == n_embd);
         size_t common = in_common(entry->d_name, model);
+        if (fits && is_anothers(folder, entry->d_name, model, n_embd)) fits = false;
         if (fits && (!found || common > best || (common == best && p.bytes > ret->bytes))) {
             *ret = p;
             best = common;

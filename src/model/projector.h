@@ -20,9 +20,11 @@ struct model_projector {
 bool model_projector_is(const struct model_gguf *g);
 /* Reads the header of a projector. ERR_UNSUPPORTED: it is something else. */
 err_code model_projector_read(const char *path, struct model_projector *ret, struct err *e);
+/* Could it be the projector of a model whose rows have n_embd numbers? ERR_INVALID: certainly not. */
+err_code model_projector_check(const char *path, uint32_t n_embd, struct err *e);
 /* Finds the projector of a model whose rows have n_embd numbers, in the folder of the model's file: of the files with "mmproj" in their
  * name and rows of this width the one whose name has most in common with the model's, and of those the largest, which is the most
- * precise. */
+ * precise. One whose name has more in common with that of another model there, which is as wide, belongs to that one. */
 bool model_projector_find(const char *model_path, uint32_t n_embd, struct model_projector *ret);
 
 #endif

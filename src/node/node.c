@@ -268,9 +268,8 @@ static err_code node_check_draft(const char *path, struct err *e) {
     return code;
 }
 
-static err_code node_check_mmproj(const char *path, struct err *e) {
-    struct model_projector ignored;
-    err_code code = model_projector_read(path, &ignored, e);
+static err_code node_check_mmproj(const char *path, const struct model_layout *l, struct err *e) {
+    err_code code = model_projector_check(path, l->n_embd, e);
     if (code != ERR_OK) err_prefix(e, "--mmproj");
     return code;
 }
@@ -295,7 +294,7 @@ static err_code node_serve_named(struct node *n, struct err *e) {
     err_code code = files_open_now(n->files, n->config->model, &file, e);
     if (code == ERR_OK) code = node_wish_adapters(n->config->lora, &wish, e);
     if (code == ERR_OK && n->config->draft[0]) code = node_check_draft(n->config->draft, e);
-    if (code == ERR_OK && n->config->mmproj[0]) code = node_check_mmproj(n->config->mmproj, e);
+    if (code == ERR_OK && n->config->mmproj[0]) code = node_check_mmproj(n->config->mmproj, file->layout, e);
     if (code != ERR_OK) return code;
     char model[MODEL_NAME_SIZE];
     catalog_name(n->catalog, file->path, &file->card, model);

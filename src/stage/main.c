@@ -215,7 +215,10 @@ static err_code add_projector(const struct opened *o, const struct stage_order *
     if (!found) return ERR_OK;
     if (engine_slice_add_projector(engine, &order->load, beside.path, &why) == ERR_OK)
         log_info("stage", "pictures and sounds: with the projector \"%s\"", beside.path);
-    else log_warn("stage", "the model takes no pictures: %s", why.text);
+    else {
+        log_warn("stage", "the model takes no pictures: %s", why.text);
+        snprintf(engine->no_media, sizeof(engine->no_media), "%s", why.text);
+    }
     return ERR_OK;
 }
 

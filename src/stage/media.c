@@ -89,6 +89,12 @@ static struct entry *add(struct media *m, const uint8_t *hash, const struct engi
 
 static err_code check_kind(const struct media *m, struct err *e) {
     if (m->engine->info.n_row > 0 && m->engine->ops->media != NULL) return ERR_OK;
+    if (m->engine->no_media[0] != '\0') {
+        err_set(e, ERR_UNSUPPORTED, "pictures and sounds need a projector, and that of \"%s\" is not used: %s", m->model,
+                m->engine->no_media);
+        err_hint(e, "put the one that was published with the model in its place, or name it with --mmproj FILE, and load the model again");
+        return ERR_UNSUPPORTED;
+    }
     size_t stem = strlen(m->model);
     if (stem > 5 && strcmp(m->model + stem - 5, ".gguf") == 0) stem -= 5;
     err_set(e, ERR_UNSUPPORTED,
@@ -202,7 +208,8 @@ static err_code read_parts(struct media *m, struct prompt *p, uint32_t limit, st
     while (code == ERR_OK && (mark = next_mark(r, at, (size_t)(end - at), &media)) != NULL) {
         struct entry *x = NULL;
         code = put_text(m, p, at, (size_t)(mark - at), e);
-        if (code == ERR_OK) code = take_media(m, media, &x, e);
+        if (code == ERR_OK && (code = take_media(m, media, &x, e)) != ERR_OK && r->n_media > 1)
+            err_prefix(e, "picture or sound %u of %u", (uint32_t)(media - r->media) + 1, r->n_media);
         if (code == ERR_OK) put_pieces(p, &x->pieces);
         if (code == ERR_OK) code = check_length(p, limit, e);
         at = mark + strlen(media->mark);

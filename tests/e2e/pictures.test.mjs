@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createServer } from 'node:http'
-import { join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { Node, caravan, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
 import { dataUrl, hasServer, makeModel, png, startServer, stripes, wav } from './lib/pictures.mjs'
@@ -130,6 +131,17 @@ test('without a projector a picture is refused, and the missing file is named', 
     nodes = await startCluster(['other'], { memory: '512M', model, first: [...ours, '--mmproj', mmproj] })
     assert.equal((await send(nodes[0].api)).status, 200)
     await stopCluster(nodes)
+
+    // One that lies there and is broken isn't missing.
+    const broken = readFileSync(mmproj), key = 'clip.projector_type', at = broken.indexOf(key) + key.length + 4 + 8 // type, length
+    assert.equal(broken.toString('latin1', at, at + 3), 'mlp')
+    broken[at] = 'x'.charCodeAt(0)
+    writeFileSync(join(dirname(model), 'mmproj-broken.gguf'), broken)
+    nodes = await startCluster(['third'], { memory: '512M', model, first: ours })
+    const unused = await send(nodes[0].api)
+    assert.equal(unused.status, 400)
+    assert.match((await unused.json()).error.message, /that of "tiny\.gguf" is not used: cannot load the projector ".*mmproj-broken\.gguf"/)
+    await stopCluster(nodes)
 })
 
 test('a projector for a model of another width, and one in the place of a model, are refused', () => {
@@ -137,7 +149,7 @@ test('a projector for a model of another width, and one in the place of a model,
     const run = (...args) => spawnSync(caravan, args, { encoding: 'utf8', timeout: 60000 })
     const wrong = run('run', model, '--mmproj', mmproj, '--ctx', '512', 'hello'), none = run('run', mmproj, 'hello')
     assert.notEqual(wrong.status, 0)
-    assert.match(wrong.stderr, /cannot load the projector ".*mmproj-gemma3\.gguf": .*n_embd = 256.*n_embd = 64/)
+    assert.match(wrong.stderr, /--mmproj: ".*mmproj-gemma3\.gguf" is the projector of another model: its rows have 64 numbers, this model's have 256/)
     assert.notEqual(none.status, 0)
     assert.match(none.stderr, /it is a projector, not a model/)
 })

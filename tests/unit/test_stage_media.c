@@ -192,11 +192,18 @@ static void what_cannot_be_is_refused(void **state) {
     refuse(m, "[media:a]", "?", 100, ERR_INVALID, "base64");
     refuse(m, "no mark at all", "Ag==", 100, ERR_INVALID, "template");
     refuse(m, "[media:a][media:a][media:a]", "Fg==", 50, ERR_LIMIT, "with its pictures");
+    struct err e = {0}; /* of several, which one */
+    struct request r = ask("[media:a][media:b]", 2, (const char *const[]){"[media:a]", "[media:b]"}, (const char *const[]){"Ag==", "AgI="});
+    assert_int_equal(media_read(m, &r, 100, &e), ERR_INVALID);
+    assert_string_equal(e.text, "picture or sound 2 of 2: a file of 2 bytes");
+    request_done(&r);
     media_free(m);
     struct engine blind = engine;
     blind.info.n_row = 0;
     m = media_create(&blind, "/models/tiny.gguf", 1 << 20);
     refuse(m, "[media:a]", "Ag==", 100, ERR_UNSUPPORTED, "\"mmproj-tiny.gguf\" is missing");
+    snprintf(blind.no_media, sizeof(blind.no_media), "it is broken");
+    refuse(m, "[media:a]", "Ag==", 100, ERR_UNSUPPORTED, "that of \"tiny.gguf\" is not used: it is broken");
     media_free(m);
 }
 

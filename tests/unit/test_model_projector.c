@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ * Which projector is a model's, by the names and the widths of the files in its folder. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "model/projector.h"
+#include "support/folder.h"
+#include "support/gguf_fixture.h"
+
+static char folder[64];
+
+static int make_folder(void **state) {
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/caravan-projector.XXXXXX");
+    return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    return folder_remove(folder);
+}
+
+static void keep(const char *name, struct gguf_fixture *f) {
+    char path[200];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(f->file.data, 1, f->file.len, file), f->file.len);
+    fclose(file);
+    buf_done(&f->file);
+}
+
+static void add_model(const char *name, uint32_t width) {
+    struct gguf_fixture f;
+    gguf_fixture_open(&f, "llama");
+    gguf_fixture_u32(&f, "llama", "embedding_length", width);
+    gguf_fixture_close(&f);
+    keep(name, &f);
+}
+
+static void add_projector(const char *name, uint32_t width) {
+    struct gguf_fixture f;
+    gguf_fixture_open(&f, "clip");
+    model_write_u32(&f.w, "clip.vision.projection_dim", width);
+    gguf_fixture_close(&f);
+    keep(name, &f);
+}
+
+/* The name of the projector that the model gets; "": none. */
+static const char *found(const char *model, uint32_t width) {
+    static struct model_projector p;
+    char path[200];
+    snprintf(path, sizeof(path), "%s/%s", folder, model);
+    if (!model_projector_find(path, width, &p)) return "";
+    return strrchr(p.path, '/') + 1;
+}
+
+static void test_the_only_one(void **state) {
+    (void)state;
+    add_model("Some-Model-Q4_K_M.gguf", 64);
+    assert_string_equal(found("Some-Model-Q4_K_M.gguf", 64), "");
+    add_projector("mmproj-F16.gguf", 64);
+    assert_string_equal(found("Some-Model-Q4_K_M.gguf", 64), "mmproj-F16.gguf");
+    assert_string_equal(found("Some-Model-Q4_K_M.gguf", 128), "");
+}
+
+static void test_a_text_model_beside_one_that_sees(void **state) {
+    (void)state;
+    add_model("Qwen2.5-VL-7B-Instruct-Q4_K_M.gguf", 64);
+    add_model("Qwen2.5-7B-Instruct-Q4_K_M.gguf", 64);
+    add_model("Llama-3-8B-Q4_K_M.gguf", 64);
+    add_projector("mmproj-Qwen2.5-VL-7B-Instruct-f16.gguf", 64);
+    assert_string_equal(found("Qwen2.5-VL-7B-Instruct-Q4_K_M.gguf", 64), "mmproj-Qwen2.5-VL-7B-Instruct-f16.gguf");
+    assert_string_equal(found("Qwen2.5-7B-Instruct-Q4_K_M.gguf", 64), "");
+    assert_string_equal(found("Llama-3-8B-Q4_K_M.gguf", 64), "");
+}
+
+/* A projector under the name of one quantisation is for the others, too, and for a model whose own name says nothing, if no model of this
+ * width has a better claim. */
+static void test_no_better_claim(void **state) {
+    (void)state;
+    add_model("Qwen2.5-VL-7B-Instruct-Q4_K_M.gguf", 64);
+    add_model("Qwen2.5-VL-7B-Instruct-UD-Q8_0.gguf", 64);
+    add_model("Qwen2.5-VL-3B-Instruct-Q4_K_M.gguf", 32);
+    add_model("mine.gguf", 32);
+    add_projector("mmproj-Qwen2.5-VL-7B-Instruct-Q4_K_M.gguf", 64);
+    add_projector("mmproj-Qwen2.5-VL-7B-small.gguf", 32);
+    assert_string_equal(found("Qwen2.5-VL-7B-Instruct-UD-Q8_0.gguf", 64), "mmproj-Qwen2.5-VL-7B-Instruct-Q4_K_M.gguf");
+    assert_string_equal(found("Qwen2.5-VL-3B-Instruct-Q4_K_M.gguf", 32), "mmproj-Qwen2.5-VL-7B-small.gguf");
+    assert_string_equal(found("mine.gguf", 32), "");
+}
+
+/* One that is named: its header may be wrong about its rows, its matrices can't be. */
+static void test_named(void **state) {
+    (void)state;
+    struct gguf_fixture f;
+    struct err e = {0};
+    char path[200];
+    gguf_fixture_open(&f, "clip");
+    model_write_u32(&f.w, "clip.vision.projection_dim", 512);
+    gguf_fixture_tensor(&f, "mm.1.weight", MODEL_TYPE_F32, 2, 32, 64);
+    gguf_fixture_close(&f);
+    keep("mmproj.gguf", &f);
+    snprintf(path, sizeof(path), "%s/mmproj.gguf", folder);
+    assert_int_equal(model_projector_check(path, 512, &e), ERR_OK);
+    assert_int_equal(model_projector_check(path, 64, &e), ERR_OK);
+    assert_int_equal(model_projector_check(path, 128, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "is the projector of another model: its rows have 512 numbers, this model's have 128"));
+    add_model("model.gguf", 64);
+    snprintf(path, sizeof(path), "%s/model.gguf", folder);
+    assert_int_equal(model_projector_check(path, 64, &e), ERR_UNSUPPORTED);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_only_one, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_a_text_model_beside_one_that_sees, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_no_better_claim, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_named, make_folder, remove_folder),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
