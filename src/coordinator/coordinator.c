@@ -327,7 +327,10 @@ static void rule_plan(struct coordinator *c, struct copy *x, clock_us now, const
     if (!rule_answer(c, x, now, v)) return;
     bool waits = instance_get_state(x->instance) == INSTANCE_WAITING;
     if (waits && x->record.replica > 0 && first_waits(c, now)) return;
-    if (waits && c->gave != 0 && x->since >= c->gave && now < c->gave + TAKE_US) return;
+    if (waits && c->gave != 0 && x->since >= c->gave && now < c->gave + TAKE_US) {
+        x->yields = true;
+        return;
+    }
     struct plan_node *nodes = mem_calloc(v->n_records, sizeof(*nodes));
     uint32_t count = offers_make(c, v, x->model, x, NULL, nodes);
     uint64_t leaving[PLAN_MAX_STAGES];

@@ -106,6 +106,9 @@ static err_code copy_trouble(const struct copy *x) {
     return trouble != ERR_OK ? trouble : ERR_ENGINE;
 }
 
+static const char HELD[] =
+    "waits for room that other models have: they leave when they are idle, and from --swap-wait on get no further requests";
+
 void copy_publish(struct coordinator *c, struct copy *x, clock_us now) {
     const struct plan *p = instance_plan(x->instance);
     struct record_model *m = &x->record;
@@ -117,6 +120,8 @@ void copy_publish(struct coordinator *c, struct copy *x, clock_us now) {
     uint64_t head = p->n_stage ? instance_node(x->instance, 0)->id : c->self;
     char message[sizeof(m->message)];
     const char *reason = instance_reason(x->instance), *said = instance_message(x->instance);
+    bool waits = instance_get_state(x->instance) == INSTANCE_WAITING;
+    if (waits && (x->others_have_room || x->yields)) said = HELD;
     if (x->waits[0]) said = x->waits;
     if (ready && x->better_told) said = x->better;
     else if (ready && x->note[0]) said = x->note;

@@ -44,6 +44,8 @@ struct copy {
     enum stage_unload_how broken; /* how the stages of an epoch that is given up are unloaded: LOST, or CRASHED */
     enum copy_room room;
     clock_us room_since; /* since when it waits for room that others may leave; 0: it does not */
+    bool others_have_room; /* it waits for room that other models have, and would give */
+    bool yields;           /* another model has just been given room by this one's, and takes it before this one is planned */
     clock_us room_asked; /* when another coordinator was last asked to unload an idle copy for this one; 0: not yet */
     clock_us ready; /* when it last became ready; it may have been lost since */
     clock_us lost;  /* when it stopped being ready; 0: it is ready, or never was */

@@ -297,11 +297,15 @@ void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const
     if (!waits_for_room(x)) {
         x->room = ROOM_UNKNOWN;
         x->room_since = 0;
+        x->others_have_room = false;
+        x->yields = x->yields && instance_get_state(x->instance) == INSTANCE_WAITING;
         return;
     }
     bool fits = offers_fit(c, v, x->model, x, counts_busy, NULL), could = fits || offers_fit(c, v, x->model, x, counts_none, NULL);
     x->room = could || offers_unknown(x, now, v) ? ROOM_LATER : ROOM_NONE;
-    if (x->room_since == 0) x->room_since = now;
+    if (x->room_since == 0) x->room_since = x->yields ? x->since : now; /* what it left to another model first counts as waiting */
+    x->yields = false;
+    x->others_have_room = could;
     if (!could || x->record.replica > 0 || offers_any_leaves(c)) return; /* nothing leaves for a replica, and one copy leaves at a time */
     if (offers_fit(c, v, x->model, x, counts_staying, NULL)) return;
     if (!fits) {
