@@ -106,6 +106,9 @@ void model_card_make(const struct model_gguf *g, struct model_card *ret) {
         ret->params += t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
     }
     uint64_t n;
-    if (model_kv_uint(model_gguf_find_arch(g, "block_count"), 0, &n) && n <= UINT32_MAX) ret->n_layer = (uint32_t)n;
+    uint64_t guessing = 0; /* layers for multi-token prediction stand behind the others, and no slice is made of them */
+    model_kv_uint(model_gguf_find_arch(g, "nextn_predict_layers"), 0, &guessing);
+    if (model_kv_uint(model_gguf_find_arch(g, "block_count"), 0, &n) && n <= UINT32_MAX)
+        ret->n_layer = (uint32_t)(guessing < n ? n - guessing : n);
     if (model_kv_uint(model_gguf_find_arch(g, "context_length"), 0, &n) && n <= UINT32_MAX) ret->n_ctx = (uint32_t)n;
 }

@@ -100,6 +100,7 @@ static void load_of(const struct paper *p, uint32_t n_ctx, struct engine_load *r
     ret->n_batch = w->batch;
     ret->n_ubatch = p->question.load.n_ubatch;
     ret->exact = w->exact;
+    ret->mtp = w->mtp;
     snprintf(ret->cache_type_k, sizeof(ret->cache_type_k), "%s", w->cache_type_k);
     snprintf(ret->cache_type_v, sizeof(ret->cache_type_v), "%s", w->cache_type_v);
     snprintf(ret->backends, sizeof(ret->backends), "%s", os_backends_dir);
@@ -112,6 +113,7 @@ void plan_paper_measure(const struct options *o, struct paper *p, const struct s
     if (option_text(o, OPT_FLEET)[0] || source->is_shape) return;
     if (model_layout_create(source->gguf, &layout, NULL) == ERR_OK && model_layout_ctx(layout, p->load.ctx, &n_ctx, NULL) == ERR_OK) {
         load_of(p, n_ctx, &load);
+        if (load.mtp) model_layout_keep_mtp(layout, load.n_rewind);
         needs_measure(source->gguf, layout, &load, &p->needs);
         p->question.needs = &p->needs;
     }

@@ -74,4 +74,11 @@ async function onTwoNodes() {
     await stopCluster(nodes)
 }
 
-await run({ onTwoNodes })
+// What a plan for this machine counts is as many bytes as a stage takes: with the layer, if it is to guess.
+function planned() {
+    const needs = (...options) => JSON.parse(execFileSync(process.env.CARAVAN,
+        ['plan', model, '--json', '--ctx', '512', '--state-dir', join(process.env.CARAVAN_TMP, 'nobody'), ...options], { encoding: 'utf8' })).whole_bytes
+    assert.ok(needs() > needs('--mtp', 'off') + 400000, `${needs()} bytes, ${needs('--mtp', 'off')} without it`)
+}
+
+await run({ onTwoNodes, planned })

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "model/card.h"
+#include "support/gguf_fixture.h"
 
 static void names(void **state) {
     (void)state;
@@ -94,8 +95,27 @@ static void the_demo_model(void **state) {
     free(path);
 }
 
+/* Layers that only guess are none that a slice is made of, in any list of a model's layers. */
+static void layers_that_guess(void **state) {
+    (void)state;
+    struct gguf_fixture f;
+    struct model_gguf *g = NULL;
+    struct model_card c;
+    struct err e = {0};
+    gguf_fixture_open(&f, "mimo2");
+    gguf_fixture_u32(&f, "mimo2", "block_count", 9);
+    gguf_fixture_u32(&f, "mimo2", "nextn_predict_layers", 1);
+    gguf_fixture_close(&f);
+    const struct model_part part = {f.file.data, f.file.len, f.file.len};
+    assert_int_equal(model_gguf_from_parts("model.gguf", &part, 1, &g, &e), ERR_OK);
+    model_card_make(g, &c);
+    assert_int_equal(c.n_layer, 8);
+    model_gguf_free(g);
+    buf_done(&f.file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(tags), cmocka_unit_test(what_is_asked_for_fits),
-                                       cmocka_unit_test(the_demo_model)};
+                                       cmocka_unit_test(the_demo_model), cmocka_unit_test(layers_that_guess)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
