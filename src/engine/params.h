@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "model/adapter.h"
 
-#define ENGINE_MAX_SCALE 1000 /* of an adapter */
+#define ENGINE_MAX_SCALE MODEL_MAX_SCALE
 enum { ENGINE_MAX_TOP_LOGPROBS = 20, ENGINE_MAX_LOGIT_BIAS = 1024, ENGINE_MAX_TRIGGERS = 8, ENGINE_MAX_TRIGGER_LEN = 128 };
 
 struct engine_logit_bias {

@@ -26,7 +26,8 @@ static err_code parse_one(const char *part, size_t len, struct model_adapter *re
     char *colon = strrchr(text, ':'), *end = NULL;
     double scale = colon != NULL && colon[1] != '\0' ? strtod(colon + 1, &end) : NAN;
     bool scaled = end != NULL && *end == '\0' && colon > text;
-    if (scaled && !isfinite(scale)) return err_set(e, ERR_INVALID, "the scale of adapter \"%s\" is no number", text);
+    if (scaled && !(fabs(scale) <= MODEL_MAX_SCALE))
+        return err_set(e, ERR_INVALID, "the scale of adapter \"%s\" is no number from %d to %d", text, -MODEL_MAX_SCALE, MODEL_MAX_SCALE);
     if (scaled) *colon = '\0';
     if (strlen(text) >= sizeof(ret->path))
         return err_set(e, ERR_LIMIT, "the path of an adapter has more than %d bytes", MODEL_ADAPTER_PATH - 1);

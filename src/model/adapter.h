@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "model/slice.h"
 
-enum { MODEL_MAX_ADAPTERS = 8, MODEL_ADAPTER_PATH = 512, MODEL_ADAPTER_ID = 65 };
+enum { MODEL_MAX_ADAPTERS = 8, MODEL_ADAPTER_PATH = 512, MODEL_ADAPTER_ID = 65, MODEL_MAX_SCALE = 1000 };
 
 /* An adapter that a model is loaded with. */
 struct model_adapter {

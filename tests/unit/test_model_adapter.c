@@ -243,6 +243,7 @@ static void names_and_scales_are_read(void **state) {
     assert_string_equal(list[2].path, "e:x");
     assert_int_equal(model_adapters_parse("a,,b", list, &n, &e), ERR_INVALID);
     assert_int_equal(model_adapters_parse("a:inf", list, &n, &e), ERR_INVALID);
+    assert_int_equal(model_adapters_parse("a:1001", list, &n, &e), ERR_INVALID); /* no stage would take it */
     assert_int_equal(model_adapters_parse("1,2,3,4,5,6,7,8,9", list, &n, &e), ERR_LIMIT);
     char text[64];
     assert_int_equal(model_adapters_absolute("nothere.gguf:2", text, sizeof(text), &e), ERR_NOT_FOUND);
