@@ -223,6 +223,22 @@ static err_code private_open(const struct options *o, const char *model, struct 
 
 /* ---- which ---- */
 
+/* Options that were typed for the private node which would have been started: the running one goes by its own. */
+static void note_ignored(const struct options *o) {
+    struct buf names;
+    char name[OPTION_NAME_MAX];
+    buf_init(&names, 1 << 12);
+    for (int id = 0; id < OPT_COUNT; id++) {
+        bool of_nodes = option_belongs(id, COMMAND_UP) && option_belongs(id, COMMAND_RUN) && !option_belongs(id, COMMAND_MODELS) &&
+                        !option_belongs(id, COMMAND_PULL) && !option_belongs(id, COMMAND_NODES);
+        if (of_nodes && option_is_typed(o, id)) buf_printf(&names, "%s--%s", names.len > 0 ? ", " : "", option_show_name(id, name));
+    }
+    if (names.len > 0)
+        fprintf(stderr, "[the running node answers, with its own options: without %s; `caravan load` and `caravan up` take such]\n",
+                buf_cstr(&names));
+    buf_done(&names);
+}
+
 err_code run_node_open(const struct options *o, const char *model, struct prompt *typing, struct run_node *ret, struct err *e) {
     struct err why = {0};
     *ret = (struct run_node){0};
@@ -230,7 +246,10 @@ err_code run_node_open(const struct options *o, const char *model, struct prompt
     if (file) model_card_name(model, ret->model, sizeof(ret->model));
     else snprintf(ret->model, sizeof(ret->model), "%.*s", (int)(sizeof(ret->model) - 1), model);
     err_code code = ask_running(o, ret, &why);
-    if (code == ERR_OK) return ERR_OK;
+    if (code == ERR_OK) {
+        note_ignored(o);
+        return ERR_OK;
+    }
     if (file && (!named || code == ERR_NOT_FOUND)) {
         code = private_open(o, model, typing, ret, e);
         if (code != ERR_OK) run_node_close(ret);

@@ -64,6 +64,12 @@ static err_code split_bounds(const struct options *o, struct split *s, struct er
     bool forced = option_flag(o, OPT_FORCE);
     for (uint32_t i = 0; forced && i <= s->layout->n_layer; i++) cuts[i] = i;
     if (forced) n_cuts = s->layout->n_layer + 1;
+    if (!given && n_cuts > 2 && s->n_stage > n_cuts - 1) {
+        err_set(e, ERR_INVALID, "model \"%s\" (%s, %u layers) can be cut in at most %u slices", model_gguf_path(s->gguf, 0),
+                s->layout->arch, s->layout->n_layer, n_cuts - 1);
+        err_hint(e, "--stages %u", n_cuts - 1);
+        return ERR_INVALID;
+    }
     for (uint32_t i = 1; i < s->n_stage; i++) {
         at += weights[i - 1];
         s->bounds[i] = given ? (uint32_t)at : split_nearest(cuts, n_cuts, s->bounds[i - 1], s->n_stage - i, at / sum * s->layout->n_layer);

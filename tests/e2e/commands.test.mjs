@@ -122,6 +122,11 @@ await run({
         assert.equal(await new Promise((resolve) => piped.on('exit', resolve)), 0)
         assert.equal(seen.at(-1)[0].content, 'Who are\n\nyou?')
         assert.match((await cli(['run', 'caravan-demo', ...through])).err, /there is no prompt/)
+        /* options for loading a model are not for a node that has loaded it, and it is said which were typed */
+        const own = await cli(['run', 'caravan-demo', 'Who', ...through, '--max-tokens', '4', '--ctx', '128', '--lora', 'nothere.gguf'])
+        assert.equal(own.code, 0, own.err)
+        assert.match(own.err, /\[the running node answers, with its own options: without --ctx, --lora;/)
+        assert.doesNotMatch((await cli(['run', 'caravan-demo', 'Who', ...through, '--max-tokens', '4', '--temperature', '0'])).err, /its own options/)
         /* nobody reads the answer, which has no end */
         const endless = http.createServer(async (request, response) => {
             if (request.method === 'GET') return response.writeHead(200, { 'content-type': 'application/json' }).end('{"id":"caravan-demo"}')
