@@ -78,11 +78,20 @@ err_code model_projector_read(const char *path, struct model_projector *ret, str
     return code;
 }
 
+/* Tensors of the encoders, before the rows are made. */
+static bool encodes(const char *name) {
+    static const char *const beginnings[] = {"v.blk.", "v.patch_embd", "v.position_embd", "a.blk.", "a.conv", "a.position_embd"};
+    for (size_t i = 0; i < ARRAY_LEN(beginnings); i++)
+        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0) return true;
+    return false;
+}
+
 /* Rows come out of a matrix, so one of its sides is as long as they are, whatever the header says. */
 static bool may_make_rows(const struct model_gguf *g, uint32_t n_embd) {
     if (width_of(g) == n_embd) return true;
     for (size_t i = 0; i < model_gguf_n_tensors(g); i++) {
         const struct model_tensor *t = model_gguf_tensor(g, i);
+        if (encodes(t->name)) continue;
         for (uint32_t k = 0; k < t->n_dims; k++)
             if (t->ne[k] == n_embd) return true;
     }

@@ -103,6 +103,7 @@ static void test_named(void **state) {
     char path[200];
     gguf_fixture_open(&f, "clip");
     model_write_u32(&f.w, "clip.vision.projection_dim", 512);
+    gguf_fixture_tensor(&f, "v.position_embd.weight", MODEL_TYPE_F32, 2, 32, 128);
     gguf_fixture_tensor(&f, "mm.1.weight", MODEL_TYPE_F32, 2, 32, 64);
     gguf_fixture_close(&f);
     keep("mmproj.gguf", &f);

@@ -245,13 +245,13 @@ static void test_full_disk(void **state) {
     for (uint64_t key = 1; key <= 3; key++) put(p, key, false);
     prefixes_close(p);
     for (uint64_t key = 1; key <= 3; key++) used_at(key, 1000 + (time_t)key);
-    snprintf(part, sizeof(part), "%s/%016x-%016x.part", folder, 0x030201u, 4);
+    snprintf(part, sizeof(part), "%s/%016x-%016x.part", folder, 0x030201u, 5);
     assert_int_equal(symlink("/dev/full", part), 0);
     p = open_store(1 << 20, ID);
-    put(p, 4, false);
+    put(p, 5, false);
     prefixes_close(p);
     p = open_store(1 << 20, ID);
-    assert_true(!get(p, 1, false) && get(p, 2, false) && get(p, 3, false) && get(p, 4, false));
+    assert_true(!get(p, 1, false) && get(p, 2, false) && get(p, 3, false) && get(p, 5, false));
     prefixes_close(p);
 }
 
