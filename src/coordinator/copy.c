@@ -107,7 +107,7 @@ static err_code copy_trouble(const struct copy *x) {
 }
 
 static const char HELD[] =
-    "waits for room that other models have: they leave when they are idle, and from --swap-wait on get no further requests";
+    "other models have the room; they leave when they are idle, and get no further requests once --swap-wait is over";
 
 void copy_publish(struct coordinator *c, struct copy *x, clock_us now) {
     const struct plan *p = instance_plan(x->instance);

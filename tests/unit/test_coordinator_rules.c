@@ -283,6 +283,8 @@ static void the_least_recently_used_model_makes_room_if_it_is_idle(void **state)
     w.work[0].calls = w.work[1].calls = 1;
     load(&w, 2, false);
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0); /* both are busy */
+    update(&w);
+    assert_non_null(strstr(coordinator_get(w.c, 2)->message, "other models have the room")); /* it has not failed */
     w.work[0].calls = w.work[1].calls = 0;
     w.work[0].used = w.work[1].used = w.now;
     update(&w);
