@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs fuzz targets.  tools/fuzz.sh PROGRAM SECONDS: one target, from its corpus (new inputs go to the build folder, not to the repository).
-# tools/fuzz.sh --all SECONDS: builds all with clang's libFuzzer and AddressSanitizer and runs each; without clang, the stand-alone ones.
+# tools/fuzz.sh --all SECONDS: builds all with clang's libFuzzer and AddressSanitizer and runs each, also behind one that fails; without
+# clang, the stand-alone ones.
 set -eu
 TOP=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}" LSAN_OPTIONS="${LSAN_OPTIONS:-suppressions=$TOP/tests/lsan.supp}"
 
 run_one() { # program, seconds
     name=$(basename "$1")
@@ -36,16 +38,21 @@ else
     runner=
 fi
 count=0
+failed=
 for source in "$TOP"/tests/fuzz/fuzz_*.c; do
     [ -f "$source" ] || continue
     name=$(basename "$source" .c)
     cmake --build "$build" --target "$name" -j2
     echo "== $name, $seconds s"
     if [ -n "$runner" ]; then
-        run_one "$build/bin/$name" "$seconds"
+        run_one "$build/bin/$name" "$seconds" || failed="$failed $name"
     else
-        "$build/bin/$name" --seconds "$seconds" "$TOP/tests/fuzz/corpus/${name#fuzz_}"
+        "$build/bin/$name" --seconds "$seconds" "$TOP/tests/fuzz/corpus/${name#fuzz_}" || failed="$failed $name"
     fi
     count=$((count + 1))
 done
+if [ -n "$failed" ]; then
+    echo "$count fuzz targets, $seconds s each; FAILED:$failed (see above; libFuzzer's inputs are in $build/fuzz-found)"
+    exit 1
+fi
 echo "$count fuzz targets, $seconds s each: no crash"

@@ -198,10 +198,10 @@ static int by_first(const void *a, const void *b) {
 /* Sorts and joins the ranges from `from` on; inverted: replaces them by the ranges between them. */
 static void tidy_ranges(struct gbnf *p, size_t from, bool inverted) {
     struct program *g = p->g;
-    struct program_range *r = g->ranges + from;
+    struct program_range *r = g->n_ranges > from ? g->ranges + from : NULL; /* NULL: ranges like [z-a], which have nothing */
     size_t n = 0, kept = 0;
     uint32_t next = 0;
-    if (g->n_ranges > from) qsort(r, g->n_ranges - from, sizeof *r, by_first);
+    if (r != NULL) qsort(r, g->n_ranges - from, sizeof *r, by_first);
     for (size_t i = 0; i < g->n_ranges - from; i++)
         if (n == 0 || r[i].first > r[n - 1].last + 1) r[n++] = r[i];
         else if (r[i].last > r[n - 1].last) r[n - 1].last = r[i].last;

@@ -46,6 +46,10 @@ static const struct {
       "\xC3\xB6\xE2\x82", "\xC3\xB6"}},
     {"root ::= .", {"a", "\xF0\x9F\x98\x80", "\n"}, {"\xFF", "\xC0\x80", "\xED\xA0\x80", "\xF5\x80\x80\x80", "\x80"}}, /* no UTF-8 */
     {"root ::= [z-a] | \"q\"", {"q"}, {"m", "z"}},
+    {"root ::= [^z-a] \"q\"",
+     {"mq", "\n"
+            "q"},
+     {"q", "m"}},
     {"root ::= \"\\x41\\u00e9\\U0001F600\\t\\\\\\\"\"", {"A\xC3\xA9\xF0\x9F\x98\x80\t\\\""}, {"A"}},
     {"# words\nroot ::= # the answer\n  yes |\n  no\nyes ::= \"yes\" # fine\nno ::= \"no\"\n", {"yes", "no"}, {"maybe"}},
     {"root ::= \"a\"\nroot ::= \"b\"", {"b"}, {"a"}},
