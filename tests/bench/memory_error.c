@@ -18,7 +18,7 @@
 #include "plan/model.h"
 #include "support/children_memory.h"
 
-enum { PROMPT = 150, ANSWER = 8, MAX_STAGES = 2 };
+enum { PROMPT = 80, ANSWER = 8, MAX_STAGES = 2 };
 
 struct bench {
     const char *program;
