@@ -99,6 +99,11 @@ static bool source_may(void *user, uint32_t first, uint32_t end) {
     return s->may[(size_t)first * (s->layout->n_layer + 1) + end];
 }
 
+static void source_why_not(void *user, uint32_t first, uint32_t end, struct err *e) {
+    const struct plan_source *s = user;
+    model_quirks_check(s->layout, first, end, e);
+}
+
 static void source_sizes(struct plan_source *s) {
     const struct model_layout *l = s->layout;
     uint32_t n = l->n_layer;
@@ -240,6 +245,7 @@ struct plan_source *plan_source_create(const struct model_layout *l, const struc
     s->model = (struct plan_model){.name = name,
                                    .n_layer = l->n_layer,
                                    .may = source_may,
+                                   .why_not = source_why_not,
                                    .need = source_room,
                                    .weights = source_weights,
                                    .parts = source_parts,

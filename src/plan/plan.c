@@ -99,6 +99,16 @@ static err_code plan_too_small(const struct plan_model *m, const struct plan_nod
     return ERR_NO_ROOM;
 }
 
+/* One line, since that is all that travels to other nodes. */
+static err_code plan_no_slice(const struct plan_model *m, uint32_t first, uint32_t end, struct err *e) {
+    struct err why = {0};
+    if (m->whole_reason == NULL && m->why_not != NULL) m->why_not(m->user, first, end, &why);
+    if (why.text[0] != '\0')
+        return err_set(e, ERR_INVALID, "cannot place model \"%s\": %s%s%s", m->name, why.text, why.hint[0] != '\0' ? "; " : "", why.hint);
+    return err_set(e, m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID, "layers %u-%u of model \"%s\" cannot be a slice%s%s", first, end - 1,
+                   m->name, m->whole_reason ? ": " : "", m->whole_reason ? m->whole_reason : "");
+}
+
 static err_code plan_listed(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
                             struct plan *ret, struct err *e) {
     if (w->n_list > n_nodes) return err_set(e, ERR_NO_ROOM, "placement names %u nodes, %u are here", w->n_list, n_nodes);
@@ -107,11 +117,7 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
     for (uint32_t i = 0; i < w->n_list; i++) {
         uint32_t end = at + w->list[i];
         if (end > m->n_layer) break;
-        if (!m->may(m->user, at, end)) {
-            err_set(e, m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID, "layers %u-%u of model \"%s\" cannot be a slice%s%s", at, end - 1,
-                    m->name, m->whole_reason ? ": " : "", m->whole_reason ? m->whole_reason : "");
-            return m->whole_reason ? ERR_WHOLE_ONLY : ERR_INVALID;
-        }
+        if (!m->may(m->user, at, end)) return plan_no_slice(m, at, end, e);
         uint64_t bytes = m->need(m->user, at, end);
         if (bytes <= nodes[i].memory && !plan_holds(m, &nodes[i], at, end, bytes))
             return err_set(e, ERR_NO_ROOM, "node \"%s\" cannot fetch layers %u-%u of \"%s\"", nodes[i].name, at, end - 1, m->name);

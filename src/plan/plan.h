@@ -92,6 +92,7 @@ struct plan_model {
     uint32_t n_layer;
     bool (*may)(void *user, uint32_t first, uint32_t end); /* may layers [first, end) be a slice? */
     struct plan_layer lead; /* is computed before the layers of each slice but the first; all 0: nothing is */
+    void (*why_not)(void *user, uint32_t first, uint32_t end, struct err *e); /* says why not, and what would be; NULL: it is not known */
     bool wide; /* activations may leave the range of f16 */
     bool pending; /* its needs are being measured: it is not to be placed yet */
     const char *whole_reason; /* why it runs whole only, NULL if it may be cut */

@@ -35,6 +35,9 @@ expect 0 'identical' fours.gguf --split 4,4 --tokens 4
 expect 65 'before layer 3' fours.gguf --split 3,5 --tokens 4
 expect 65 'can be cut in at most 2 slices' fours.gguf --stages 3 --tokens 4
 expect 1 'differs' fours.gguf --split 3,5 --tokens 4 --force
+# a plan that is asked for such a cut says why not, and which one is legal
+out=$("$CARAVAN" plan fours.gguf --fleet 2xpi5-8,gbe --placement 3,5 2>&1) && fail "plan made a cut that is not legal: $out"
+echo "$out" | grep -q 'before layer 3: its layers repeat with a period of 4; the nearest legal cut is before layer 4' || fail "plan: $out"
 # guesses of the model's own layer: the slices write the same text with the same guesses
 "$CARAVAN_BUILD/bin/make-mtp" --model "$model" --layer "$CARAVAN_SOURCE/tests/data/demo-mtp.gguf" --out guesses.gguf
 expect 0 'own layer: ([1-9][0-9]*) in the whole model, ([0-9]+) of them right; \1 in the slices, \2 right$' guesses.gguf --split 3,5 --tokens 40

@@ -30,6 +30,12 @@ static bool toy_may(void *user, uint32_t first, uint32_t end) {
     return first % t->period == 0 && (end % t->period == 0 || end == t->n);
 }
 
+static void toy_why_not(void *user, uint32_t first, uint32_t end, struct err *e) {
+    const struct toy *t = user;
+    err_set(e, ERR_INVALID, "no cut before layer %u", first % t->period == 0 ? end : first);
+    err_hint(e, "%u is legal", t->period);
+}
+
 static struct plan_model toy_model(struct toy *t, uint32_t n, uint64_t layer) {
     *t = (struct toy){.n = n, .period = 1};
     for (uint32_t i = 0; i < n; i++) t->layer[i] = layer;
@@ -129,6 +135,9 @@ static void lists_and_their_refusals(void **state) {
     assert_int_equal(plan_wish_parse("2,6", &w, &e), ERR_OK);
     assert_int_equal(plan_make(&m, nodes, 3, &w, &p, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "layers 0-1"));
+    m.why_not = toy_why_not;
+    assert_int_equal(plan_make(&m, nodes, 3, &w, &p, &e), ERR_INVALID);
+    assert_string_equal(e.text, "cannot place model \"toy\": no cut before layer 2; 4 is legal");
     for (const char *const *bad = (const char *const[]){"", "3,", ",3", "0", "3,-1", "fast?", "3;4", "99999999999", NULL}; *bad; bad++) {
         assert_int_equal(plan_wish_parse(*bad, &w, &e), ERR_INVALID);
         assert_non_null(strstr(e.hint, "3,1,4"));
