@@ -18,8 +18,9 @@ static void remove_files(void) {
     unlink(again);
 }
 
+/* In memory, where there is such a folder: on a disk each file took 3 ms. */
 static void make_file(char ret[64]) {
-    snprintf(ret, 64, "/tmp/caravan-fuzz-prefix.XXXXXX");
+    snprintf(ret, 64, "%s/caravan-fuzz-prefix.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     int fd = mkstemp(ret);
     if (fd < 0) abort();
     close(fd);
