@@ -76,6 +76,9 @@ static void hash_of(const uint8_t head[HEAD_SIZE], const struct prefix_file *f, 
     model_hash(parts, sizeof(parts), ret);
 }
 
+/* The array of a part that is not there may be NULL, which fwrite must not get. */
+static bool put(FILE *out, const void *data, size_t size, size_t n) { return n == 0 || fwrite(data, size, n, out) == n; }
+
 err_code prefix_file_write(const char *path, const uint8_t id[MODEL_HASH_SIZE], const struct prefix_file *f, struct err *e) {
     uint8_t head[HEAD_SIZE], hash[MODEL_HASH_SIZE];
     put_head(f, id, head);
@@ -84,9 +87,9 @@ err_code prefix_file_write(const char *path, const uint8_t id[MODEL_HASH_SIZE], 
     FILE *out = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (out == NULL && fd >= 0) close(fd);
     if (out == NULL) return err_set(e, ERR_IO, "cannot write \"%s\": %s", path, strerror(errno));
-    bool ok = fwrite(head, sizeof(head), 1, out) == 1 && fwrite(f->tokens, sizeof(*f->tokens), f->n_tokens, out) == f->n_tokens &&
-              fwrite(f->positions, sizeof(*f->positions), f->n_positions, out) == f->n_positions &&
-              fwrite(f->data, 1, f->size, out) == f->size && fwrite(hash, sizeof(hash), 1, out) == 1;
+    bool ok = put(out, head, sizeof(head), 1) && put(out, f->tokens, sizeof(*f->tokens), f->n_tokens) &&
+              put(out, f->positions, sizeof(*f->positions), f->n_positions) && put(out, f->data, 1, f->size) &&
+              put(out, hash, sizeof(hash), 1);
     int why = errno;
     if (fclose(out) != 0 && ok) {
         ok = false;
