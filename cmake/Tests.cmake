@@ -15,6 +15,8 @@ set(CARAVAN_TEST_ENV "CARAVAN_SOURCE=${CMAKE_SOURCE_DIR}" "CARAVAN_BUILD=${CMAKE
 function(caravan_register name label timeout)
     if(CARAVAN_SANITIZE)
         math(EXPR timeout "4 * ${timeout}") # a sanitized program takes several times as long
+    elseif(CMAKE_CROSSCOMPILING)
+        math(EXPR timeout "6 * ${timeout}") # an emulated one even longer
     endif()
     add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY "${CMAKE_BINARY_DIR}")
     set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${CARAVAN_TEST_ENV}")
