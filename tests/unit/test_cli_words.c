@@ -226,12 +226,19 @@ static void check_hints(const char *file, const char *text) {
     }
 }
 
+/* Is this an option of another program? It stands right behind that one's name. */
+static bool is_others(const char *text, const char *at) {
+    static const char other[] = "docker run";
+    size_t n = sizeof(other) - 1;
+    return (size_t)(at - text) >= n && memcmp(at - n, other, n) == 0;
+}
+
 /* Options that are named alone, as in "lower --ctx or --parallel", in strings. */
 static void check_options(const char *file, const char *text) {
     for (const char *at = text; (at = strstr(at, " --")) != NULL; at += 3) {
         size_t n = word_length(at + 3);
         char name[OPTION_NAME_MAX];
-        bool has = n < 3 || n >= sizeof(name) || at[2 + n] == '-'; /* code is no option */
+        bool has = n < 3 || n >= sizeof(name) || at[2 + n] == '-' /* code is no option */ || is_others(text, at);
         snprintf(name, sizeof(name), "%.*s", (int)n, at + 3);
         for (int o = 0; o < OPT_COUNT && !has; o++)
             has =
