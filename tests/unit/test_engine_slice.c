@@ -79,6 +79,7 @@ static void small_ubatches_and_other_caches_are_the_whole(void **state) {
     const uint32_t bounds[] = {0, 3, model.layout->n_layer};
     struct engine_load load = fixture_load();
     load.n_ubatch = 8;
+    load.n_outputs = CHUNK; /* else the tail computes in parts, in another shape than the slices before it */
     load.n_seq = 1;
     snprintf(load.cache_type_k, sizeof(load.cache_type_k), "q8_0");
     snprintf(load.cache_type_v, sizeof(load.cache_type_v), "f32");
@@ -136,7 +137,7 @@ static void mixed_sequences_are_the_whole_when_exact(void **state) {
     mixed_sequences(true);
 }
 
-/* libllama aborts when a batch wants more logits than it was told. */
+/* libllama aborts when a batch wants more logits than it was told. Each part gives what a batch of its own does. */
 static void more_logits_than_there_is_room_for_come_in_parts(void **state) {
     (void)state;
     struct engine_load load = fixture_load();
@@ -149,13 +150,16 @@ static void more_logits_than_there_is_room_for_come_in_parts(void **state) {
     fixture_tokens(tokens, CHUNK, 9);
     fixture_run(t, tokens, CHUNK, 0, 0, ENGINE_TOKEN_LOGITS);
     t[1].flags = 0;
-    fixture_ok(fixture_eval(&all, t, CHUNK, &fixture_err));
     fixture_ok(fixture_eval(&few, t, CHUNK, &fixture_err));
-    for (size_t i = 0; i < CHUNK; i++) {
-        const float *a = fixture_logits(&all, i), *b = fixture_logits(&few, i);
-        assert_int_equal(a != NULL, i != 1);
-        assert_int_equal(b != NULL, i != 1);
-        for (uint32_t k = 0; a != NULL && k < fixture_tail(&all)->info.n_vocab; k++) assert_float_equal(a[k], b[k], 0.05f);
+    static const size_t parts[] = {6, 5, 5}; /* as many tokens as have five rows of logits */
+    for (size_t p = 0, at = 0; p < ARRAY_LEN(parts); at += parts[p++]) {
+        fixture_ok(fixture_eval(&all, t + at, parts[p], &fixture_err));
+        for (size_t i = 0; i < parts[p]; i++) {
+            const float *a = fixture_logits(&all, i), *b = fixture_logits(&few, at + i);
+            assert_int_equal(a != NULL, at + i != 1);
+            assert_int_equal(b != NULL, at + i != 1);
+            if (a != NULL) assert_memory_equal(a, b, fixture_tail(&all)->info.n_vocab * sizeof(*a));
+        }
     }
     fixture_chain_close(&all);
     fixture_chain_close(&few);
@@ -282,33 +286,42 @@ static double log_likelihood(const float *row, uint32_t n_vocab, int32_t token) 
     return (double)row[token] - max - log(sum);
 }
 
-/* Whole and in slices, in one batch and in chunks, a token's score is its log probability by the logits before it. */
+static void assert_same_scores(const struct engine_sample *a, const struct engine_sample *b, size_t n) {
+    for (size_t i = 0; i < n; i++) assert_true(a[i].token == b[i].token && a[i].logprob == b[i].logprob);
+}
+
+/* Whole and in slices, in one batch and in chunks, a token's score is its log probability by the logits before it. The shape of a batch
+ * changes the logits a little, on some processors by 0.1. */
 static void given_tokens_are_scored(void **state) {
     (void)state;
     enum { N = 30 };
     const uint32_t bounds[] = {0, 3, 5, model.layout->n_layer};
     struct engine_load load = fixture_load();
+    load.n_outputs = N;
     struct fixture_chain whole = fixture_whole(&model, &load), split = fixture_chain(&model, bounds, 3, &load);
     uint32_t n_vocab = whole.part[0].info.n_vocab;
     int32_t tokens[N];
-    struct engine_sample scores[N], other[N];
+    struct engine_sample scores[N], other[N], single[N];
     fixture_tokens(tokens, N, 29);
     score_all(&whole, tokens, N, N, scores);
+    score_all(&whole, tokens, N, 1, single);
     assert_true(scores[0].token == tokens[0] && scores[0].logprob == 0 && scores[0].n_top == 0);
     float *row = fixture_logits_after(&whole, tokens, 1, 0, 0);
     for (size_t i = 1; i < N; i++) {
         assert_int_equal(scores[i].token, tokens[i]);
         assert_int_equal(scores[i].n_top, 2);
-        assert_true(fabs((double)scores[i].logprob - log_likelihood(row, n_vocab, tokens[i])) < 0.05);
+        double truth = log_likelihood(row, n_vocab, tokens[i]);
+        assert_true(fabs((double)single[i].logprob - truth) < 0.001 && fabs((double)scores[i].logprob - truth) < 0.5);
         assert_true(scores[i].top[0].logprob >= scores[i].logprob);
         free(row);
         row = fixture_logits_after(&whole, tokens + i, 1, 0, (int32_t)i);
     }
     free(row);
     score_all(&split, tokens, N, N, other);
-    for (size_t i = 0; i < N; i++) assert_true(fabsf(other[i].logprob - scores[i].logprob) < 0.05f);
+    assert_same_scores(other, scores, N);
+    score_all(&whole, tokens, N, 7, scores);
     score_all(&split, tokens, N, 7, other);
-    for (size_t i = 0; i < N; i++) assert_true(fabsf(other[i].logprob - scores[i].logprob) < 0.05f);
+    assert_same_scores(other, scores, N);
     struct engine *tail = fixture_tail(&whole);
     open_sampler(&whole, 3, 0); /* what was not noted is not guessed */
     free(fixture_logits_after(&whole, tokens, 2, 3, 0));
