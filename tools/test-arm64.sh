@@ -15,7 +15,7 @@ ARM=$TOP/build/arm64
 MODEL=$TOP/models/caravan-demo.gguf
 # What depends on the processor or on how memory is ordered: bytes, numbers, atomics, slices of the engine. The rest is the same on each.
 TESTS=${TESTS:-base_json base_log base_str base_small api_custom api_openai cache_entry calls_flow engine_lazy engine_park engine_philox
-    engine_sampler engine_types engine_params engine_runtime engine_template grammar_match io_sock io_tls io_loop io_work jinja_cases ledger_key
+    engine_sampler engine_slice engine_types engine_params engine_runtime engine_template grammar_match io_sock io_tls io_loop io_work jinja_cases ledger_key
     members_record members_identity members_invite model_gguf model_graph model_layout model_slice model_sample
     model_facts os_cgroup os_cores program_messages sched_alone sched_mark sched_rows stage_core stage_loop stage_spin store_cache
     wire_peer_clock wire_frame wire_link wire_handshake wire_compute wire_msg wire_request wire_result}
