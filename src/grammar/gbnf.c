@@ -60,8 +60,8 @@ static void insert(struct gbnf *p, size_t start, enum program_kind kind, uint32_
 static void add_range(struct gbnf *p, uint32_t first, uint32_t last) {
     struct program *g = p->g;
     if (last > PROGRAM_LAST_CHAR) last = PROGRAM_LAST_CHAR;
-    if (first > last) return;
-    g->ranges = grown(g->ranges, g->n_ranges, &p->cap_ranges, sizeof *g->ranges);
+    g->ranges = grown(g->ranges, g->n_ranges, &p->cap_ranges, sizeof *g->ranges); /* so that it's not NULL where there is a class */
+    if (first > last) return;                                                    /* [z-a] */
     g->ranges[g->n_ranges++] = (struct program_range){first, last};
 }
 
@@ -198,10 +198,10 @@ static int by_first(const void *a, const void *b) {
 /* Sorts and joins the ranges from `from` on; inverted: replaces them by the ranges between them. */
 static void tidy_ranges(struct gbnf *p, size_t from, bool inverted) {
     struct program *g = p->g;
-    struct program_range *r = g->n_ranges > from ? g->ranges + from : NULL; /* NULL: ranges like [z-a], which have nothing */
+    struct program_range *r = g->ranges + from;
     size_t n = 0, kept = 0;
     uint32_t next = 0;
-    if (r != NULL) qsort(r, g->n_ranges - from, sizeof *r, by_first);
+    if (g->n_ranges > from) qsort(r, g->n_ranges - from, sizeof *r, by_first);
     for (size_t i = 0; i < g->n_ranges - from; i++)
         if (n == 0 || r[i].first > r[n - 1].last + 1) r[n++] = r[i];
         else if (r[i].last > r[n - 1].last) r[n - 1].last = r[i].last;
