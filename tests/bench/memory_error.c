@@ -18,7 +18,7 @@
 #include "plan/model.h"
 #include "support/children_memory.h"
 
-enum { PROMPT = 80, ANSWER = 8, MAX_STAGES = 2 };
+enum { PROMPT = 80, SHORT = 8, ANSWER = 8, MAX_STAGES = 2 };
 
 struct bench {
     const char *program;
@@ -31,16 +31,16 @@ struct bench {
 
 /* ---- a ring ---- */
 
-/* As many requests at once as the slices have sequences, with prompts of more than one step. */
+/* As many requests at once as the slices have sequences, one of them with a prompt of more than one step. */
 static err_code answer(const struct bench *b, struct private_ring *ring, struct err *e) {
     struct request *requests = mem_calloc(b->load.n_seq, sizeof(*requests));
     uint32_t n_vocab = private_ring_info(ring, 0)->n_vocab;
     for (uint32_t i = 0; i < b->load.n_seq; i++) {
         struct request *r = &requests[i];
         request_init(r);
-        r->tokens = mem_calloc(PROMPT, sizeof(*r->tokens));
-        r->n_tokens = PROMPT;
-        for (uint32_t k = 0; k < PROMPT; k++) r->tokens[k] = (int32_t)((i + 1) * (k + 1) % n_vocab);
+        r->n_tokens = i == 0 ? PROMPT : SHORT;
+        r->tokens = mem_calloc(r->n_tokens, sizeof(*r->tokens));
+        for (uint32_t k = 0; k < r->n_tokens; k++) r->tokens[k] = (int32_t)((i + 1) * (k + 1) % n_vocab);
         r->max_tokens = ANSWER;
         r->ignore_eos = true;
     }
