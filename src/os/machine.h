@@ -12,8 +12,8 @@ uint64_t machine_memory(void); /* bytes in all */
 uint64_t machine_memory_available(void);
 /* The most bytes that models may take at once, however many are available: on macOS what it lets the GPU use; elsewhere UINT64_MAX. */
 uint64_t machine_memory_for_models(void);
-/* Bytes in memory that are this process's own, those that it has from the process that forked it among them, and no pages of files (programs
- * and libraries), which others may have, too; 0: unknown. */
+/* Bytes in memory that are this process's own, those that it has from the process that forked it among them, and no pages of files
+ * (programs and libraries), which others may have, too; 0: unknown. */
 uint64_t machine_memory_own(void);
 /* Cores, at least 1: the processors that this process may run on, but at most its share of processor time, rounded to the nearest. */
 uint32_t machine_cores(void);

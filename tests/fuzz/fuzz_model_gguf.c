@@ -8,20 +8,9 @@
 #include "model/estimate.h"
 #include "model/quirks.h"
 #include "model/slice.h"
+#include "support/original.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct original {
-    const uint8_t *data;
-    size_t size;
-};
-
-static bool read_original(void *user, uint32_t part, uint64_t offset, void *buf, size_t len) {
-    const struct original *o = user;
-    if (part != 0 || offset > o->size || len > o->size - offset) abort(); /* checked when the header was read */
-    memcpy(buf, o->data + offset, len);
-    return true;
-}
 
 static void read_slice(const struct model_slice *s, struct original *o) {
     static uint8_t part[65536];
