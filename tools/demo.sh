@@ -5,7 +5,7 @@
 set -eu
 caravan=${CARAVAN:-./caravan}
 model=${MODEL:-models/caravan-demo.gguf}
-memory=${MEMORY:-22M}
+memory=${MEMORY:-29M}
 question=${1:-Why do llamas walk in a line?}
 name=$(basename "$model" .gguf)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/caravan-demo.XXXXXX")

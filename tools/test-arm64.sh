@@ -95,7 +95,7 @@ part_zoo() { # the models are written by the machine's own llama.cpp
 
 part_demo() {
     # The emulator's own memory counts as the process's.
-    (cd "$TOP" && CARAVAN="$ARM/bin/caravan" MEMORY=34M timeout 900 tools/demo.sh "Who are you?")
+    (cd "$TOP" && CARAVAN="$ARM/bin/caravan" MEMORY=44M timeout 900 tools/demo.sh "Who are you?")
 }
 
 start() { # name, program, arguments
