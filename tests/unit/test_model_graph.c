@@ -35,10 +35,14 @@ struct shape {
     bool skips;         /* every layer reads the embedding again */
     bool scaled;        /* results are scaled by a weight, as what is normalised behind them is */
     bool first_value;   /* every layer mixes its value with that of layer 0 */
-    bool twice;         /* and with another one of layer 0 */
+    bool wide_value;    /* that value is twice as wide as the embedding */
+    bool shared;        /* another node reads its weight */
+    bool derived;       /* later layers also read what another node of layer 0 makes of it */
+    bool twice;         /* every layer mixes its value with a second one of layer 0 */
     bool halved;        /* behind every second layer the result is halved, and the half is the result */
     bool reshaped;      /* every layer but the first begins with another shape of the result before it */
     const char *shift;  /* a weight that is added to the embedding, without a name */
+    bool again;         /* another node reads that weight */
 };
 
 static struct model_graph make(const struct shape *s) {
@@ -48,7 +52,8 @@ static struct model_graph make(const struct shape *s) {
     uint32_t x = add(&g, "GET_ROWS", "embd", WIDTH, "token_embd.weight", -1, -1), embd = x;
     if (s->entry) x = add(&g, "REPEAT", s->entry, width, NULL, (int)x, -1);
     if (s->shift) x = add(&g, "ADD", "node_3", width, s->shift, (int)x, -1);
-    int first = -1, other = -1;
+    if (s->again) add(&g, "MUL", "node_10", width, s->shift, (int)embd, -1);
+    int first = -1, other = -1, made = -1;
     for (int i = 0; i < LAYERS; i++) {
         if (s->reshaped && i > 0) x = add(&g, "RESHAPE", "l_out (reshaped)", width, NULL, (int)x, -1);
         snprintf(leaf, sizeof(leaf), "blk.%d.attn_norm.weight", i);
@@ -56,12 +61,15 @@ static struct model_graph make(const struct shape *s) {
         snprintf(leaf, sizeof(leaf), "cache_k_l%d", s->looks_back && i % 2 == 1 ? i - 1 : i);
         uint32_t memory = add(&g, "VIEW", "cache", 3, leaf, -1, -1);
         snprintf(leaf, sizeof(leaf), "blk.%d.time_mix_value.weight", i);
-        uint32_t value = s->first_value ? add(&g, "MUL_MAT", "node_4", width, leaf, (int)norm, -1) : norm;
+        uint32_t value = s->first_value ? add(&g, "MUL_MAT", "node_4", s->wide_value ? 2 * width : width, leaf, (int)norm, -1) : norm;
+        if (s->shared) add(&g, "MUL", "node_11", width, leaf, (int)norm, -1);
         if (i > 0 && s->first_value) value = add(&g, "SUB", "node_5", width, NULL, first, (int)value);
         snprintf(leaf, sizeof(leaf), "blk.%d.time_mix_key.weight", i);
         uint32_t key = s->twice ? add(&g, "MUL_MAT", "node_6", width, leaf, (int)norm, -1) : norm;
         if (i > 0 && s->twice) value = add(&g, "SUB", "node_7", width, NULL, other, (int)value);
+        if (i > 0 && s->derived) value = add(&g, "SUB", "node_13", width, NULL, made, (int)value);
         if (i == 0) first = (int)value, other = (int)key;
+        if (i == 0 && s->derived) made = (int)add(&g, "SCALE", "node_12", width, NULL, first, -1);
         uint32_t attention = add(&g, "FLASH_ATTN_EXT", "attn", width, NULL, (int)value, (int)memory);
         snprintf(leaf, sizeof(leaf), "blk.%d.ffn_down.weight", i);
         uint32_t down = add(&g, "MUL_MAT", "node_9", width, leaf, (int)attention, s->skips ? (int)embd : -1);
@@ -119,7 +127,12 @@ static void what_stands_against_it_is_said(void **state) {
     refuse(&(struct shape){.streams = 1, .first_value = true, .twice = true}, "more than one value is alive");
     refuse(&(struct shape){.streams = 4, .entry = "hc_init", .first_value = true}, "more than one value is alive");
     refuse(&(struct shape){.streams = 1, .first_value = true, .unnamed = true}, "has no name");
+    refuse(&(struct shape){.streams = 1, .first_value = true, .looks_back = true}, "more than one value is alive");
+    refuse(&(struct shape){.streams = 1, .first_value = true, .wide_value = true}, "more than one value is alive");
+    refuse(&(struct shape){.streams = 1, .first_value = true, .shared = true}, "more than one value is alive");
+    refuse(&(struct shape){.streams = 1, .first_value = true, .derived = true}, "more than one value is alive");
     refuse(&(struct shape){.streams = 1, .shift = "leaf_7"}, "has no name");
+    refuse(&(struct shape){.streams = 1, .shift = "token_embd_norm.bias", .again = true}, "has no name");
 }
 
 static const struct model_layout *layout_of(const char *arch, const char *kinds) {
@@ -143,6 +156,7 @@ static void a_row_is_taught(void **state) {
     assert_int_equal(model_quirks_lead(layout_of("first", ""), 0), 0);
     assert_int_equal(model_quirks_lead(layout_of("first", ""), 3), 1);
     assert_int_equal(model_quirks_lead(layout_of("llama", ""), 3), 0);
+    assert_int_equal(model_quirks_lead(layout_of("new", ""), 3), 0); /* its rows enter elsewhere */
     static const char *const wrong[] = {
         "", "new", "new out=x carry=y", "new period=0 out=x", "new out=", "new out=x who=me", "new width=65 out=x", "new whole="};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) assert_int_equal(model_quirks_teach(wrong[i], &e), ERR_INVALID);

@@ -36,6 +36,11 @@ static void load(struct slice_case *c, const char *arch, uint32_t n_layer, bool 
     memset(c, 0, sizeof(*c));
     gguf_fixture_llama(&c->f, arch, n_layer, tied);
     if (strcmp(arch, "gpt2") == 0) gguf_fixture_tensor(&c->f, "position_embd.weight", MODEL_TYPE_F32, 2, 128, 512);
+    if (strcmp(arch, "rwkv7") == 0) {
+        gguf_fixture_tensor(&c->f, "blk.0.attn_norm.weight", MODEL_TYPE_F32, 1, 128, 1);
+        model_write_array(&c->f.w, "rwkv7.ple.layers", MODEL_KV_U32, 2);
+        model_write_raw(&c->f.w, (uint8_t[8]){1, 0, 0, 0, 4}, 8);
+    }
     gguf_fixture_close(&c->f);
     struct model_part part = {c->f.file.data, c->f.file.len, c->f.file.len};
     if (model_gguf_from_parts("m.gguf", &part, 1, &c->g, &e) || model_layout_create(c->g, &c->l, &e)) fail_msg("%s", e.text);
@@ -290,6 +295,7 @@ static void a_layer_of_zeros_stands_before_the_slice(void **state) {
     assert_true(info->n_lead == 1 && info->n_hidden_in == 2 * 128 && !info->ids && !info->no_embeddings);
     assert_zeros(&c, "blk.0.attn_q.weight", 32);
     assert_true(assert_zeros(&c, "blk.0.ffn_down.weight", 32)->type != MODEL_TYPE_Q4_0); /* a smaller one */
+    assert_int_equal(assert_zeros(&c, "blk.0.attn_norm.weight", 1)->type, MODEL_TYPE_F32);
     assert_from(&c, "blk.1.attn_q.weight", "blk.2.attn_q.weight");
     assert_from(&c, "blk.3.ffn_down.weight", "blk.4.ffn_down.weight");
     assert_null(model_gguf_find_tensor(c.virt, "blk.4.attn_q.weight"));
@@ -298,6 +304,11 @@ static void a_layer_of_zeros_stands_before_the_slice(void **state) {
     assert_int_equal(number(&c, "some.list", 0), 10);
     assert_int_equal(number(&c, "some.list", 1), 12);
     assert_int_equal(number(&c, "some.list", 3), 14);
+    assert_int_equal(model_gguf_find_arch(c.virt, "ple.layers")->n, 1);
+    assert_int_equal(number(&c, "ple.layers", 0), 3); /* layer 4, behind layers 2 and 3 and the layer of zeros */
+    put_away(&c);
+    cut(&c, 4, 6);
+    assert_int_equal(number(&c, "leading_dense_block_count", 0), 1); /* the layer of zeros alone */
     put_away(&c);
     cut(&c, 0, 6);
     assert_string_equal(model_slice_info(c.s)->carry, "");
