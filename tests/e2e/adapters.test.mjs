@@ -129,6 +129,16 @@ test('verify: with adapters the slices give the bits of the whole model', () => 
     }
 })
 
+test('perplexity: as much of an adapter is added as is said, whole and split', () => {
+    const text = join(tmp, 'text.txt')
+    writeFileSync(text, PROMPT.repeat(4))
+    const of = (...args) => JSON.parse(execFileSync(caravan, ['perplexity', demoModel, text, '--ctx', '64', '--json', ...args], { encoding: 'utf8' })).perplexity
+    const figures = ['', ':0.3', ':0'].map((scale) => of('--stages', '1', '--lora', `${one}${scale}`))
+    assert.equal(new Set(figures).size, 3)
+    assert.equal(figures[2], of('--stages', '1'))
+    assert.equal(figures[1], of('--stages', '2', '--lora', `${one}:0.3`))
+})
+
 test('files that do not fit are refused, with the reason', () => {
     const other = join(tmp, 'other.gguf'), model = join(tmp, 'other-model.gguf')
     execFileSync(join(tools, 'make-model'), ['--preset', 'tiny', '--type', 'f32', '--out', model])
