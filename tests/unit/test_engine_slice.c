@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "engine/slice_priv.h"
+#include "model/adapter.h"
 #include "support/engine_fixture.h"
 
 enum { CHUNK = 16, N_PROMPT = 40, N_DECODE = 24 };
@@ -575,6 +576,59 @@ static void text_goes_to_tokens_and_back(void **state) {
     mid.ops->close(mid.self);
 }
 
+/* ---- adapters ---- */
+
+enum { N_SCALED = 4 };
+
+/* The whole model with an adapter, of which each sequence has another part. */
+static struct fixture_chain with_adapter(const char *path) {
+    static const float scales[N_SCALED] = {0, 0, 0.5f, 1};
+    struct engine_load load = fixture_load();
+    struct model_gguf *adapter = NULL;
+    struct model_slice *part = NULL;
+    load.exact = true;
+    struct fixture_chain c = fixture_whole(&model, &load);
+    struct engine *e = fixture_tail(&c);
+    fixture_ok(model_adapter_open(path, model.layout, &adapter, &fixture_err));
+    fixture_ok(model_adapter_slice(adapter, model.layout, 0, model.layout->n_layer, &part, &fixture_err));
+    fixture_ok(engine_slice_add_adapter(e, part, NULL, NULL, 0.25, &fixture_err));
+    for (uint32_t seq = 0; seq < N_SCALED; seq++) {
+        struct engine_sampling p;
+        engine_sampling_init(&p);
+        p.has_lora = seq > 0; /* the first one's is as usual, the second one has none of it */
+        p.n_lora = seq > 1;
+        p.lora[0] = (struct engine_lora){.id = 0, .scale = scales[seq]};
+        fixture_ok(e->ops->seq_open(e->self, seq, &p, &fixture_err));
+        engine_sampling_done(&p);
+    }
+    model_slice_free(part);
+    model_gguf_free(adapter);
+    return c;
+}
+
+static void sequences_with_other_adapters_share_batches(void **state) {
+    (void)state;
+    char *path = fixture_made_path("make-lora", "--size", "0.5");
+    struct fixture_chain alone = with_adapter(path), beside = with_adapter(path);
+    size_t bytes = model.layout->n_vocab * sizeof(float);
+    int32_t tokens[CHUNK];
+    fixture_tokens(tokens, CHUNK, 5);
+    for (int32_t pos = 0; pos < CHUNK; pos++) { /* the same tokens, so that nothing but the adapter differs */
+        struct engine_token t[N_SCALED];
+        for (uint16_t seq = 0; seq < N_SCALED; seq++) fixture_run(t + seq, tokens + pos, 1, seq, pos, ENGINE_TOKEN_LOGITS);
+        fixture_ok(fixture_eval(&beside, t, N_SCALED, &fixture_err));
+        for (uint16_t seq = 0; seq < N_SCALED; seq++) {
+            float *logits = fixture_logits_after(&alone, tokens + pos, 1, seq, pos);
+            for (uint16_t i = 0; i < N_SCALED; i++) assert_int_equal(memcmp(logits, fixture_logits(&beside, i), bytes) == 0, i == seq);
+            free(logits);
+        }
+    }
+    fixture_chain_close(&alone);
+    fixture_chain_close(&beside);
+    unlink(path);
+    free(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_halves_are_the_whole),
@@ -597,6 +651,7 @@ int main(void) {
         cmocka_unit_test(bad_load_parameters_are_refused),
         cmocka_unit_test(info_tells_what_was_loaded),
         cmocka_unit_test(text_goes_to_tokens_and_back),
+        cmocka_unit_test(sequences_with_other_adapters_share_batches),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
