@@ -121,15 +121,16 @@ static bool is_gguf(const char *name) {
 
 static bool may_be_one(const char *name) { return is_gguf(name) && str_find_nocase(name, "mmproj") != NULL; }
 
-/* How many letters of the model's name, from its beginning, stand in the projector's. */
+/* How many letters of the model's name, from its beginning, stand in the projector's. 0: fewer than LEAST, which are there by chance. */
 static size_t in_common(const char *name, const char *model) {
+    enum { LEAST = 3 };
     size_t best = 0;
     for (const char *at = name; *at != '\0'; at++) {
         size_t n = 0;
         while (at[n] != '\0' && strncasecmp(at, model, n + 1) == 0) n++;
         if (n > best) best = n;
     }
-    return best;
+    return best >= LEAST ? best : 0;
 }
 
 /* Letters of a model's name before what is mostly its quantisation: "Qwen3-8B" of "Qwen3-8B-Q4_K_M.gguf". */

@@ -165,7 +165,7 @@ static void put_instance(struct table *t, const struct top_look *now, const stru
 }
 
 /* "3 nodes, 2 requests, 41.2 tokens/s" */
-static void put_sums(const struct top_look *now, const struct top_look *before, struct buf *out) {
+static void put_sums(const struct top_look *now, const struct top_look *before, uint32_t width, struct buf *out) {
     yyjson_val *ring;
     size_t i, max, nodes = yyjson_arr_size(yyjson_obj_get(now->status, "nodes"));
     double rate = 0;
@@ -176,10 +176,13 @@ static void put_sums(const struct top_look *now, const struct top_look *before, 
         rate += ring_rate(&r);
     }
     uint64_t requests = answer_number(now->status, "requests"), queued = answer_number(now->status, "queued");
-    buf_printf(out, "%zu node%s; through this one: %llu request%s, ", nodes, nodes == 1 ? "" : "s", (unsigned long long)requests,
-               requests == 1 ? "" : "s");
-    if (queued > 0) buf_printf(out, "%llu wait, ", (unsigned long long)queued);
-    buf_printf(out, "%.1f tokens/s\n\n", rate);
+    char wait[40] = "", *text;
+    if (queued > 0) snprintf(wait, sizeof(wait), "%llu wait, ", (unsigned long long)queued);
+    text = mem_printf("%zu node%s; through this one: %llu request%s, %s%.1f tokens/s", nodes, nodes == 1 ? "" : "s",
+                      (unsigned long long)requests, requests == 1 ? "" : "s", wait, rate);
+    table_wrap(text, width, 0, out);
+    buf_append_byte(out, '\n');
+    free(text);
 }
 
 void top_put(const struct top_look *now, const struct top_look *before, uint32_t width, struct buf *out) {
@@ -189,7 +192,7 @@ void top_put(const struct top_look *now, const struct top_look *before, uint32_t
     yyjson_val *model, *instance;
     size_t i, max, k, n, rows = 0;
     struct table *t = table_create(columns, ARRAY_LEN(columns));
-    put_sums(now, before, out);
+    put_sums(now, before, width, out);
     yyjson_arr_foreach(json_some(yyjson_obj_get(now->models, "models")), i, max, model)
         yyjson_arr_foreach(json_some(yyjson_obj_get(model, "instances")), k, n, instance) {
         char name[MODEL_NAME_SIZE];
