@@ -144,6 +144,43 @@ void models_plan(struct models *m, const char *name, const struct load_wish *wis
     files_open(m->parts.files, file->path, planning_opened, p);
 }
 
+/* A model whose slices are measured once its file has been read. */
+struct sizing {
+    struct models *models;
+    char name[MODEL_NAME_SIZE];
+    struct load_wish wish;
+    models_sizes_fn done;
+    void *user;
+};
+
+static void sizing_measured(void *user, const char *key, const struct needs *n) {
+    struct sizing *z = user;
+    (void)key;
+    z->done(z->user, n);
+    free(z);
+}
+
+static void sizing_opened(void *user, struct serve_file *f, const struct err *cause) {
+    struct sizing *z = user;
+    const struct models_parts *p = &z->models->parts;
+    struct coordinator_view v = serve_view(p->serve);
+    (void)cause; /* who asked says what is wrong with a file that cannot be read */
+    if (f) coordinator_wish(p->core, &v, z->name, &z->wish);
+    if (!f || serve_ask_sizes(p->serve, f, z->name, &z->wish, sizing_measured, z, NULL) != ERR_OK) sizing_measured(z, NULL, NULL);
+}
+
+void models_sizes(struct models *m, const char *name, const struct load_wish *wish, models_sizes_fn done, void *user) {
+    const struct catalog_entry *file = catalog_find(m->parts.catalog, name);
+    if (!file) {
+        done(user, NULL);
+        return;
+    }
+    struct sizing *z = MEM_NEW(struct sizing);
+    *z = (struct sizing){.models = m, .wish = *wish, .done = done, .user = user};
+    snprintf(z->name, sizeof(z->name), "%s", name);
+    files_open(m->parts.files, file->path, sizing_opened, z);
+}
+
 static void taken(void *user, err_code code, const char *model, const struct err *e) {
     (void)user;
     (void)model;

@@ -32,7 +32,7 @@ struct models *models_create(const struct models_parts *parts);
 void models_free(struct models *m); /* NULL is fine */
 void models_stop(struct models *m); /* the node is shutting down: no model is taken over or kept any more */
 
-/* The next four call done with the result, at once or later from the loop. A name may be the path of a file of this machine. */
+/* The next five call done with the result, at once or later from the loop. A name may be the path of a file of this machine. */
 typedef catalog_done_fn models_done_fn;
 /* This node is to coordinate the model. */
 void models_load_here(struct models *m, const char *name, const struct load_wish *wish, models_done_fn done, void *user);
@@ -40,6 +40,9 @@ void models_load_here(struct models *m, const char *name, const struct load_wish
  * an error. doc outlives done. */
 typedef void (*models_planned_fn)(void *user, err_code code, yyjson_mut_val *plan, const struct err *e);
 void models_plan(struct models *m, const char *name, const struct load_wish *wish, yyjson_mut_doc *doc, models_planned_fn done, void *user);
+/* What slices of a model of its models folder would take here, by libllama's own word. n: NULL if that is not known; valid during the call. */
+typedef void (*models_sizes_fn)(void *user, const struct needs *n);
+void models_sizes(struct models *m, const char *name, const struct load_wish *wish, models_sizes_fn done, void *user);
 /* Deletes the model's files from this node's models folder. */
 void models_remove_here(struct models *m, const char *name, models_done_fn done, void *user);
 /* The node that looks after the model does it, or, for a load, the node that is to. */

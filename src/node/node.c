@@ -148,8 +148,6 @@ static void node_open_models(struct node *n) {
         .self = n->id, .core = n->core, .records = &n->records, .catalog = n->catalog, .serve = n->serve, .news = &n->news});
     n->model_header = model_header_create(
         &(struct model_header_parts){.loop = n->loop, .names = n->names, .catalog = n->catalog, .records = &n->records});
-    n->plan_route = plan_route_create(
-        &(struct plan_route_parts){.loop = n->loop, .names = n->names, .catalog = n->catalog, .status = node_status, .user = n});
     n->model_list = model_list_create(&(struct model_list_parts){.instances = instances,
                                                                  .catalog = n->catalog,
                                                                  .serve = n->serve,
@@ -185,6 +183,8 @@ static void node_open_models(struct node *n) {
                                                      .names = n->names,
                                                      .records = &n->records,
                                                      .control = n->control});
+    n->plan_route = plan_route_create(&(struct plan_route_parts){
+        .loop = n->loop, .names = n->names, .models = n->models, .catalog = n->catalog, .status = node_status, .user = n});
 }
 
 /* A smaller --prefix-disk counts for what is there already, too; without the option nothing of what was said stays on the disk. */

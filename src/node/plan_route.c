@@ -38,12 +38,14 @@ void plan_route_free(struct plan_route *p) {
 
 /* What somebody wants to know. */
 struct asked {
+    struct plan_route *route;
     struct http_exchange *x; /* NULL: its client has gone */
     char name[MODEL_NAME_SIZE], where[MOST_WHERE];
     char *path; /* the model's file; NULL: it is known by name, or all are meant */
     struct load_wish load;
     struct sheet_question q; /* its texts are the fields above */
     struct fleet *fleet;
+    struct needs needs;
     bool here; /* the fleet is this cluster */
     double floor, buy, budget;
     struct buf out;
@@ -225,25 +227,43 @@ static err_code read_asked(const struct plan_route *p, yyjson_val *root, struct 
     return ERR_OK;
 }
 
-static void on_plan(void *user, struct http_exchange *x, const char *rest) {
+static void asked_start(struct asked *a) {
     static const struct io_work work = {.run = asked_run, .done = asked_done, .free = asked_free};
+    struct err e = {0};
+    if (a->x && io_works_start(a->route->works, &work, a, &e) == ERR_OK) return;
+    if (a->x) gateway_respond_error(a->x, e.code, &e);
+    asked_free(a);
+}
+
+static void asked_measured(void *user, const struct needs *n) {
+    struct asked *a = user;
+    if (n) {
+        a->needs = *n;
+        a->q.needs = &a->needs;
+    }
+    asked_start(a);
+}
+
+static void on_plan(void *user, struct http_exchange *x, const char *rest) {
     struct plan_route *p = user;
     struct asked *a = MEM_NEW(struct asked);
     struct err e = {0};
     yyjson_doc *doc = NULL;
     (void)rest;
     buf_init(&a->out, MAX_ANSWER);
+    a->route = p;
     a->x = x;
     err_code code = admin_body(x, &doc, &e);
     if (code == ERR_OK) code = read_asked(p, yyjson_doc_get_root(doc), a, &e);
     yyjson_doc_free(doc);
-    if (code == ERR_OK) {
-        http_exchange_on_gone(x, asked_gone, a);
-        code = io_works_start(p->works, &work, a, &e);
-        if (code == ERR_OK) return;
+    if (code != ERR_OK) {
+        gateway_respond_error(x, code, &e);
+        asked_free(a);
+        return;
     }
-    gateway_respond_error(x, code, &e);
-    asked_free(a);
+    http_exchange_on_gone(x, asked_gone, a);
+    if (a->path && a->here) models_sizes(p->parts.models, names_resolve(p->parts.names, a->name), &a->load, asked_measured, a);
+    else asked_start(a);
 }
 
 void plan_route_add(struct plan_route *p, struct endpoint *ep) { endpoint_set_route(ep, ENDPOINT_ROUTE_PLAN, on_plan, p); }

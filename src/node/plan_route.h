@@ -3,18 +3,20 @@
  * {"model"} is a file of this node or a model that plans know by name; without it: all that could run. {"fleet"} is text as --fleet takes
  * it or an object as a fleet file has it, but no path; without it: this cluster. Further fields as the options: "ctx", "parallel",
  * "cache_type_k", "cache_type_v", "placement", "wire_type", "prompt_tokens", "floor", "price", "life", "electricity", "utilisation",
- * "buy", "budget". Planned in a thread. Loop thread only; owned by the node. */
+ * "buy", "budget". A file of this node in this cluster is planned with the sizes that its load would be planned with. Planned in a thread. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_PLAN_ROUTE_H
 #define CARAVAN_NODE_PLAN_ROUTE_H
 
 #include "catalog/catalog.h"
 #include "endpoint/server.h"
+#include "loading/models.h"
 #include "loading/names.h"
 
 /* What the route uses of the node; all of it outlives the gateway. */
 struct plan_route_parts {
     struct io_loop *loop;
     struct names *names;
+    struct models *models;
     const struct catalog *catalog;
     yyjson_mut_val *(*status)(void *user, yyjson_mut_doc *doc); /* as struct backend has it */
     void *user;
