@@ -128,8 +128,9 @@ async function askAfterwards(node, rings, redraw) {
     for (const ring of rings.filter((x) => x.stages.some((stage) => stage.id === node.id))) {
         const key = `${node.id}/${ring.instance}`
         const plan = await ask('POST', '/caravan/v1/plan', { model: ring.name, without: node.id, instance: ring.instance, advice: false }).catch(() => null)
-        const stages = plan?.copies?.[0]?.stages
-        afterwards.set(key, stages ? `${ring.name} would then be on ${stages.map((x) => `${x.node} (${layerWords(x.first_layer, x.last_layer)})`).join(' and ')}, at about ${rate(plan.copies[0].tokens_per_second)} tokens/s.` : '')
+        const copy = plan?.copies?.[0]
+        const places = (copy?.stages ?? []).map((x) => `${x.node} (${layerWords(x.first_layer, x.last_layer)})`).join(' and ')
+        afterwards.set(key, copy ? `${ring.name} would then be on ${places}, at about ${rate(copy.tokens_per_second)} tokens/s.` : plan ? `${ring.name} would then have no place: ${plan.text}.` : '')
     }
     redraw()
 }

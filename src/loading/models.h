@@ -40,7 +40,8 @@ void models_load_here(struct models *m, const char *name, const struct load_wish
  * an error. doc outlives done. */
 typedef void (*models_planned_fn)(void *user, err_code code, yyjson_mut_val *plan, const struct err *e);
 void models_plan(struct models *m, const char *name, const struct load_wish *wish, yyjson_mut_doc *doc, models_planned_fn done, void *user);
-/* What slices of a model of its models folder would take here, by libllama's own word. n: NULL if that is not known; valid during the call. */
+/* What slices of a model of its models folder would take here, by libllama's own word. n: valid during the call; NULL if that is not
+ * known. */
 typedef void (*models_sizes_fn)(void *user, const struct needs *n);
 void models_sizes(struct models *m, const char *name, const struct load_wish *wish, models_sizes_fn done, void *user);
 /* Deletes the model's files from this node's models folder. */

@@ -48,6 +48,11 @@ uint32_t model_estimate_outputs(uint32_t n_ubatch, uint32_t n_seq) {
     return share > n_seq ? share : n_seq;
 }
 
+uint64_t model_estimate_ends(bool first, bool last) {
+    static const uint64_t bytes[2][2] = {{0, 5 << 20}, {5 << 20, 7 << 20}};
+    return bytes[first][last];
+}
+
 /* The most that libllama holds at once: the residual stream and a layer's intermediate results, the attention mask (f16 for flash
  * attention; without that, the scores of all heads), and in the tail the logits. The scores of an indexer and their sorting took up to
  * 12.5 times n_ctx * n_ubatch floats in measurements. */
@@ -107,7 +112,7 @@ struct model_estimate model_estimate_slice(const struct model_layout *l, uint32_
     struct model_estimate m = {.weights = table_bytes(l, first == 0, end == l->n_layer)};
     for (uint32_t i = first; i < end; i++) m.weights += l->layers[i].bytes;
     m.kv = kv_bytes(l, first, end, shape, n_ubatch);
-    m.compute = compute_bytes(l, first, end, shape, n_ubatch);
+    m.compute = compute_bytes(l, first, end, shape, n_ubatch) + model_estimate_ends(first == 0, end == l->n_layer);
     if (model_quirks_lead(l, first) > 0) {
         m.weights += model_estimate_lead(l);
         m.kv += kv_bytes(l, 0, 1, shape, n_ubatch);

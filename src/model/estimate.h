@@ -9,7 +9,9 @@
 
 #include "model/layout.h"
 
-enum { MODEL_ESTIMATE_FIXED = 16 << 20 }; /* compute bytes of any slice: graphs, small tensors, rounding by the allocator */
+enum { MODEL_ESTIMATE_FIXED = 17 << 20 }; /* compute bytes of any slice: the program, graphs, small tensors, rounding by the allocator */
+/* What the process of a model's first or last slice has besides, as measured with a small vocabulary: tokenizer, scheduler, sampler. */
+uint64_t model_estimate_ends(bool first, bool last);
 
 struct model_load_shape {
     uint32_t n_ctx;            /* positions a sequence may have */

@@ -3,7 +3,8 @@
  * {"model"} is a file of this node or a model that plans know by name; without it: all that could run. {"fleet"} is text as --fleet takes
  * it or an object as a fleet file has it, but no path; without it: this cluster. Further fields as the options: "ctx", "parallel",
  * "cache_type_k", "cache_type_v", "placement", "wire_type", "prompt_tokens", "floor", "price", "life", "electricity", "utilisation",
- * "buy", "budget". A file of this node in this cluster is planned with the sizes that its load would be planned with. Planned in a thread. Loop thread only; owned by the node. */
+ * "buy", "budget". A file of this node is planned for this cluster with the sizes that loading it would be planned with. Planned in a
+ * thread. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_PLAN_ROUTE_H
 #define CARAVAN_NODE_PLAN_ROUTE_H
 

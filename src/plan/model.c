@@ -50,11 +50,12 @@ struct plan_source {
 
 static uint64_t source_compute(const struct plan_source *s, uint32_t first, uint32_t end) {
     uint32_t n = s->layout->n_layer;
-    uint64_t known = s->measured[(first == 0) + 2 * (end == n)], compute = end == n ? s->compute_tail : s->compute[first];
-    if (known > 0) return known;
+    int class = (first == 0) + 2 * (end == n);
+    uint64_t compute = end == n ? s->compute_tail : s->compute[first];
+    if (s->measured[class] > 0) return s->measured[class];
     for (uint32_t i = first; i < end && !s->same; i++)
         if (s->compute[i] > compute) compute = s->compute[i];
-    return (uint64_t)(s->factor_compute * (double)compute);
+    return (uint64_t)(s->factor_compute * (double)compute) + model_estimate_ends(first == 0, end == n);
 }
 
 static uint64_t source_weights(void *user, uint32_t first, uint32_t end) {
@@ -112,6 +113,7 @@ static void source_sizes(struct plan_source *s) {
     for (uint32_t i = 0; i < n; i++) {
         struct model_estimate m = model_estimate_slice(l, i, i + 1, &s->shape);
         if (i > 0) m.kv -= lead, m.weights += lead;
+        m.compute -= model_estimate_ends(i == 0, i + 1 == n); /* source_compute adds it */
         s->weights[i + 1] = s->weights[i] + l->layers[i].bytes;
         s->kv[i + 1] = s->kv[i] + m.kv;
         s->adapters[i + 1] = s->adapters[i] + (s->shape.adapters != NULL ? s->shape.adapters[i] : 0);
@@ -124,6 +126,7 @@ static void source_sizes(struct plan_source *s) {
     }
     struct model_estimate whole = model_estimate_slice(l, 0, n, &s->shape);
     s->ends[3] = whole.weights - s->weights[n];
+    whole.compute -= model_estimate_ends(true, true);
     if (!s->same || n == 1 || whole.compute > s->compute_tail) s->compute_tail = whole.compute;
     if (n > 1 && !s->same) s->compute[n - 1] = 0;
 }

@@ -53,10 +53,12 @@ await run({
         assert.match((await route({ model: 'llama-405b', fleet: 'pi4-8' })).text, /needs/)
         assert.match((await route({ model: 'gpt-oss:20b', fleet: 'fleet.json' })).error.message, /no hardware is called/, 'it opens no files')
         assert.match((await route({ model: 'gpt-oss:20b', fleet: 3 })).error.message, /text or an object/)
-        const needs = /"mine" needs ([\d.]+ MB)/
+        const near = (a, b) => Math.abs(a - b) < 0.15 // MB; what a process has differs by a page from one measurement to the next
+        assert(near(mine.whole_bytes / 2 ** 20, await whole() / 2 ** 20), 'the route asks libllama, as the command line does')
+        const needs = /"mine" needs ([\d.]+) MB/
         const planned = needs.exec((await plan('mine', ...at(node))).out)[1]
         assert.equal((await fetch(`${node.api}/caravan/v1/models/load`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"model":"mine"}' })).status, 200)
-        assert.equal((await until('it is planned', () => needs.exec(node.logText())))[1], planned, 'the node needs what was planned')
+        assert(near((await until('it is planned', () => needs.exec(node.logText())))[1], planned), 'the node needs what was planned')
         const unknown = await plan('nothing-like-it', ...at(node))
         assert.equal(unknown.code, 66)
         assert.match(unknown.err, /there is no model "nothing-like-it": no file, none of the cluster, and no model that plans know by name\nhint: /)

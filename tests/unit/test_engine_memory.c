@@ -63,8 +63,9 @@ static void check(const struct fixture *f, uint32_t first, uint32_t end, uint32_
                                      .streams = exact};
     struct model_estimate m = model_estimate_slice(f->layout, first, end, &shape);
     uint64_t plain = bytes_as_in_the_file(f, first, end);
+    uint64_t process = MODEL_ESTIMATE_FIXED + model_estimate_ends(first == 0, end == f->layout->n_layer);
     double weights = (double)m.weights / (double)plain, repacked = (double)e.info.bytes_weights / (double)plain,
-           compute = (double)(m.compute - MODEL_ESTIMATE_FIXED) / (double)e.info.bytes_compute;
+           compute = (double)(m.compute - process) / (double)e.info.bytes_compute;
     print_message(
         "%u-%u, %u x %u: weights %.3f, compute, less what any slice is given, %.2f of what was allocated; this processor's layout "
         "takes %.3f of the weights\n",
