@@ -39,6 +39,17 @@ uint64_t machine_memory_own(void) {
     return task_info(mach_task_self(), TASK_VM_INFO, (task_info_t)&info, &n) == KERN_SUCCESS ? info.phys_footprint : 0;
 }
 
+bool machine_idle_us(uint64_t *ret_us) {
+    host_cpu_load_info_data_t load;
+    mach_msg_type_number_t n = HOST_CPU_LOAD_INFO_COUNT;
+    mach_port_t host = mach_host_self();
+    long ticks = sysconf(_SC_CLK_TCK);
+    bool good = ticks > 0 && host_statistics(host, HOST_CPU_LOAD_INFO, (host_info_t)&load, &n) == KERN_SUCCESS;
+    mach_port_deallocate(mach_task_self(), host);
+    if (good) *ret_us = (uint64_t)((double)load.cpu_ticks[CPU_STATE_IDLE] * 1e6 / (double)ticks);
+    return good;
+}
+
 uint32_t machine_cores(void) {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 0 ? (uint32_t)online : 1;

@@ -57,6 +57,22 @@ uint64_t machine_memory_own(void) {
     return own > 0 ? own : read_kib("/proc/self/status", "RssAnon:");
 }
 
+/* The first line of proc(5)'s /proc/stat is of all processors together: "cpu user nice system idle iowait ...", in clock ticks. */
+bool machine_idle_us(uint64_t *ret_us) {
+    enum { IDLE = 3, IOWAIT = 4 };
+    char line[256], *at = line + strlen("cpu ");
+    double ticks = 0, second = (double)sysconf(_SC_CLK_TCK);
+    FILE *f = fopen("/proc/stat", "re");
+    bool good = f != NULL && second > 0 && fgets(line, sizeof(line), f) != NULL && strncmp(line, "cpu ", strlen("cpu ")) == 0;
+    if (f) fclose(f);
+    for (int i = 0; good && i <= IOWAIT; i++) {
+        double value = (double)strtoull(at, &at, 10);
+        if (i >= IDLE) ticks += value;
+    }
+    if (good) *ret_us = (uint64_t)(ticks * 1e6 / second);
+    return good;
+}
+
 /* At most the share of processor time that a container has, rounded to the nearest. */
 static uint32_t within_share(uint32_t cores) {
     double share = limits().cpus;

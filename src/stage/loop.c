@@ -140,6 +140,11 @@ static clock_us stage_cpu_clock(void *user) {
     return clock_process();
 }
 
+static bool stage_idle_clock(void *user, clock_us *ret) {
+    (void)user;
+    return machine_idle_us(ret);
+}
+
 /* The threads that the stage may do without while the machine is busy: those that the user has not chosen. The bits of a batch may depend
  * on their number. 0: they stay. */
 static uint32_t free_threads(const struct engine_load *load) {
@@ -167,6 +172,7 @@ static err_code load(struct stage_loop *l, stage_open_fn open, void *user, struc
                                   .dtype = l->order.dtype,
                                   .clock = stage_clock,
                                   .cpu_clock = stage_cpu_clock,
+                                  .idle_clock = stage_idle_clock,
                                   .threads = free_threads(&l->order.load)};
     if ((code = stage_create(&config, &l->stage, e)) != ERR_OK) return code;
     return l->order.stage == 0 ? stage_head_create(l, open, user, e) : ERR_OK;

@@ -191,7 +191,11 @@ static void out_tokens(struct stage *st, const struct work *w, uint32_t n_result
 /* Chooses the threads for later frames by the time that this one took. */
 static void follow_threads(struct stage *st, uint32_t n_tokens, clock_us wall, clock_us cpu) {
     const struct engine *en = st->config.engine;
-    if (!stage_threads_frame(&st->threads, st->config.clock(st->config.user), n_tokens, wall, cpu)) return;
+    const struct stage_config *c = &st->config;
+    clock_us now = c->clock(c->user), idle;
+    if (now >= stage_threads_look_at(&st->threads) && c->idle_clock != NULL && c->idle_clock(c->user, &idle))
+        stage_threads_looked(&st->threads, now, idle, c->cpu_clock(c->user));
+    if (!stage_threads_frame(&st->threads, now, n_tokens, wall, cpu)) return;
     uint32_t single = st->threads.paces[STAGE_THREADS_SINGLE].now, several = st->threads.paces[STAGE_THREADS_SEVERAL].now;
     log_debug("stage", "computes single tokens with %u threads, several with %u", single, several);
     en->ops->threads(en->self, single, several);

@@ -22,6 +22,8 @@ struct stage_config {
     uint8_t dtype;           /* of hidden states sent (enum frame_dtype) */
     clock_us (*clock)(void *user);
     clock_us (*cpu_clock)(void *user); /* processor time of the whole process; NULL: the number of threads stays as it is */
+    bool (*idle_clock)(void *user,
+                       clock_us *ret); /* time that the machine's processors were idle, all together; false: unknown. May be NULL */
     uint32_t threads;        /* the engine's, which may become fewer while the machine is busy (threads.h); 0: they stay */
     void *user;
 };

@@ -6,19 +6,21 @@
 #include <string.h>
 
 enum {
-    WATCH_FRAMES = 4,       /* and at least WATCH_US of computing between two looks at the processor time */
+    WATCH_FRAMES = 4,       /* and at least WATCH_US of computing between two looks at the processor time; */
+    WATCH_LONG_FRAMES = 2,  /* of long frames as many as these, and at least WATCH_LONG_US */
     TRY_FRAMES = 3,         /* that count in a trial, and at least TRY_US of computing */
     TRY_MOST = 32,          /* but not more frames than this */
     PASSED_MOST = 64,       /* a trial ends without a result after so many frames of sizes whose time is not known */
     SURELY_LOST = 2,        /* frames after which a trial that is much slower ends */
 };
-static const float WATCH_US = 20000, TRY_US = 60000;
+static const float WATCH_US = 20000, WATCH_LONG_US = 80000, TRY_US = 60000;
 static const float BUSY = 0.85f;        /* threads wait if the process used less than this part of their time */
 static const float GAIN_FEWER = 0.9f;   /* of the time that is needed now: a smaller number of threads must get below it */
 static const float GAIN_MORE = 0.96f;   /* 16 threads take 0.94 of the time of 15 */
+static const float ROOM = 0.5f;         /* of a processor that is idle: then a trial with more threads may gain */
 static const float SLOWER = 1.5f, MUCH_SLOWER = 3;
 static const float NEW_SHARE = 0.4f, OFF_MOST = 4; /* weight of a new time in the mean; a longer one counts as OFF_MOST times the mean */
-static const clock_us WAIT_LEAST = 2000000, WAIT_MOST = 30000000;
+static const clock_us WAIT_LEAST = 2000000, WAIT_MOST = 30000000, LOOK_EVERY = 500000;
 
 /* Sizes are powers of two, and the middle between two of them. */
 static uint32_t size_of(uint32_t n) {
@@ -69,7 +71,9 @@ static void wait_for_next(struct stage_threads_pace *p, clock_us now, bool fewer
     } else {
         p->more_wait = longer(p->more_wait);
     }
-    if (!fewer || won) p->more_at = now + p->more_wait;
+    if (fewer && !won) return;
+    p->more_at = now + p->more_wait;
+    p->anyway_at = now + WAIT_MOST;
 }
 
 /* The best number is chosen if it gains enough. */
@@ -116,17 +120,46 @@ static void try(struct stage_threads *t, struct stage_threads_pace *p, clock_us 
 
 /* ---- watching ---- */
 
+clock_us stage_threads_look_at(const struct stage_threads *t) {
+    for (int i = 0; i < STAGE_THREADS_KINDS; i++)
+        if (t->paces[i].count < t->most) return t->look.at + LOOK_EVERY;
+    return UINT64_MAX;
+}
+
+/* Whether a further thread would find a processor: one is idle, and not because this stage's own threads wait for frames. */
+static bool has_room(const struct stage_threads *t, const struct stage_threads_pace *p) {
+    float waits = (float)p->count - t->look.cpu_rate;
+    return t->look.n == 0 || (t->look.n > 1 && t->look.idle_rate - (waits > 0 ? waits : 0) >= ROOM);
+}
+
+void stage_threads_looked(struct stage_threads *t, clock_us now, clock_us idle_us, clock_us cpu_us) {
+    struct stage_threads_look *l = &t->look;
+    float time = (float)(now - l->at);
+    if (now <= l->at) return;
+    if (l->n > 0) {
+        l->idle_rate = idle_us > l->idle ? (float)(idle_us - l->idle) / time : 0; /* systems' counters may go back */
+        l->cpu_rate = (float)(cpu_us - l->cpu) / time;
+    }
+    *l = (struct stage_threads_look){now, idle_us, cpu_us, l->idle_rate, l->cpu_rate, l->n + 1};
+    for (struct stage_threads_pace *p = t->paces; p < t->paces + STAGE_THREADS_KINDS; p++) {
+        if (has_room(t, p) || (p->more_won > 0 && now < p->more_won + WAIT_MOST)) continue;
+        p->more_wait = WAIT_LEAST; /* when there is room, that is new */
+        p->more_at = now;
+    }
+}
+
 static void watch(struct stage_threads *t, struct stage_threads_pace *p, clock_us now, float *us, float wall, float cpu) {
     float most = *us * OFF_MOST;
     *us = *us == 0 ? wall : *us + ((wall < most ? wall : most) - *us) * NEW_SHARE;
     p->frames++;
     p->wall += wall;
     p->cpu += cpu;
-    if (p->frames < WATCH_FRAMES || p->wall < WATCH_US) return;
+    bool enough = p->frames >= WATCH_FRAMES && p->wall >= WATCH_US, many = p->frames >= WATCH_LONG_FRAMES && p->wall >= WATCH_LONG_US;
+    if (!enough && !many) return;
     bool waits = p->cpu < BUSY * p->wall * (float)p->count;
     clear(p);
     if (waits && p->count > 1 && now >= p->fewer_at) begin(p, STAGE_THREADS_TRY_FEWER, p->count - 1);
-    else if (p->count < t->most && now >= p->more_at) begin(p, STAGE_THREADS_TRY_MORE, t->most);
+    else if (p->count < t->most && (has_room(t, p) ? now >= p->more_at : now >= p->anyway_at)) begin(p, STAGE_THREADS_TRY_MORE, t->most);
 }
 
 bool stage_threads_frame(struct stage_threads *t, clock_us now, uint32_t n_tokens, clock_us wall_us, clock_us cpu_us) {
