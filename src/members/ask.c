@@ -42,6 +42,22 @@ err_code ask_answer_decode(const uint8_t *data, size_t len, uint64_t *ret_id, st
     return ERR_OK;
 }
 
+void ask_plan_encode(const struct ask_plan *p, struct buf *out) { field_encode(ask_plan_fields(), p, out); }
+
+err_code ask_plan_decode(const uint8_t *data, size_t len, struct ask_plan *ret, struct err *e) {
+    return field_decode(ask_plan_fields(), data, len, ret, e);
+}
+
+void ask_plan_done(struct ask_plan *p) { field_done(ask_plan_fields(), p); }
+
+void ask_planned_encode(const struct ask_planned *p, struct buf *out) { field_encode(ask_planned_fields(), p, out); }
+
+err_code ask_planned_decode(const uint8_t *data, size_t len, struct ask_planned *ret, struct err *e) {
+    return field_decode(ask_planned_fields(), data, len, ret, e);
+}
+
+void ask_planned_done(struct ask_planned *p) { field_done(ask_planned_fields(), p); }
+
 void ask_work_encode(const struct ask_work *w, struct buf *out) { field_encode(ask_work_fields(), w, out); }
 
 err_code ask_work_decode(const uint8_t *data, size_t len, struct ask_work *ret, struct err *e) {

@@ -183,8 +183,18 @@ static void node_open_models(struct node *n) {
                                                      .names = n->names,
                                                      .records = &n->records,
                                                      .control = n->control});
-    n->plan_route = plan_route_create(&(struct plan_route_parts){
-        .loop = n->loop, .names = n->names, .models = n->models, .catalog = n->catalog, .status = node_status, .user = n});
+}
+
+/* Plans of models, which are not loaded. */
+static void node_open_plans(struct node *n) {
+    n->plan_asks = plan_asks_create(&(struct plan_asks_parts){.control = n->control, .records = &n->records});
+    n->plan_route = plan_route_create(&(struct plan_route_parts){.loop = n->loop,
+                                                                 .names = n->names,
+                                                                 .models = n->models,
+                                                                 .asks = n->plan_asks,
+                                                                 .catalog = n->catalog,
+                                                                 .status = node_status,
+                                                                 .user = n});
 }
 
 /* A smaller --prefix-disk counts for what is there already, too; without the option nothing of what was said stays on the disk. */
@@ -359,6 +369,7 @@ static void node_free(struct node *n) {
     balance_free(n->balance);
     model_list_free(n->model_list);
     model_header_free(n->model_header);
+    plan_asks_free(n->plan_asks);
     plan_route_free(n->plan_route);
     names_free(n->names);
     learned_free(n->learned);
@@ -409,6 +420,7 @@ static err_code node_open(struct node *n, struct err *e) {
     n->drain = drain_open(join_state_dir(n->join), &n->news);
     node_open_knowledge(n);
     node_open_models(n);
+    node_open_plans(n);
     node_open_hold(n);
     n->saved = saved_open(&(struct saved_parts){
         .state_dir = join_state_dir(n->join), .node_name = n->name, .core = n->core, .files = n->files, .news = &n->news});

@@ -27,6 +27,7 @@
 #include "loading/serve.h"
 #include "node/model_header.h"
 #include "node/models_routes.h"
+#include "node/plan_asks.h"
 #include "node/plan_route.h"
 #include "node/node.h"
 #include "node/port.h"
@@ -80,6 +81,7 @@ struct node {
     struct serve *serve;
     struct names *names;
     struct model_header *model_header;
+    struct plan_asks *plan_asks;
     struct plan_route *plan_route;
     struct model_list *model_list;
     struct balance *balance;

@@ -70,7 +70,7 @@ void node_own_record(void *user, struct record *ret) {
     snprintf(ret->name, sizeof(ret->name), "%s", n->name);
     ret->memory = n->memory;
     measure_record(n->measure, ret);
-    ret->probes = ret->calls = true;
+    ret->probes = ret->calls = ret->plans = true;
     ret->drained = drain_is_on(n->drain);
     if (n->endpoint)
         snprintf(ret->api, sizeof(ret->api), strchr(n->config->api.host, ':') ? "[%.64s]:%u" : "%.64s:%u", n->config->api.host,

@@ -108,6 +108,8 @@ static err_code control_on_frame(void *user, const struct control_peer *peer, co
     case FRAME_FORGET: return known_on_forget(join_known(n->join), payload, len, e);
     case FRAME_ASK: return models_on_ask(n->models, from, payload, len, e);
     case FRAME_ANSWER: return models_on_answer(n->models, from, payload, len, e);
+    case FRAME_PLAN: return plan_route_on_plan(n->plan_route, from, payload, len, e);
+    case FRAME_PLANNED: return plan_asks_on_planned(n->plan_asks, from, payload, len, e);
     case FRAME_BUSY: return balance_on_busy(n->balance, from, payload, len, e);
     case FRAME_SUBMIT: return calls_on_submit(n->calls, from, payload, len, e);
     case FRAME_CANCEL: return calls_on_cancel(n->calls, from, payload, len, e);
@@ -213,6 +215,7 @@ static void member_lost(void *user, uint64_t id, const struct record *r, bool re
     hold_node_lost(n->hold, id);
     if (!r) return;
     models_asks_lost(n->models, r);
+    plan_asks_lost(n->plan_asks, r);
     coordinator_node_lost(n->core, clock_now(), r, restarted);
 }
 

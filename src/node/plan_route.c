@@ -10,6 +10,7 @@
 #include "gateway/admin.h"
 #include "gateway/answer.h"
 #include "io/work.h"
+#include "members/ask.h"
 #include "members/wish.h"
 #include "model/types.h"
 #include "paper/buy.h"
@@ -17,11 +18,12 @@
 #include "paper/sheet.h"
 #include "paper/shapes.h"
 
-enum { PLANNERS = 2, MAX_ANSWER = 1 << 24, MOST_WHERE = 4096 };
+enum { PLANNERS = 2, MAX_ANSWER = 1 << 24, MOST_WHERE = 4096, MOST_FAR = 16 };
 
 struct plan_route {
     struct plan_route_parts parts;
     struct io_works *works;
+    size_t n_far; /* other nodes' questions that are not answered yet */
 };
 
 struct plan_route *plan_route_create(const struct plan_route_parts *parts) {
@@ -39,7 +41,8 @@ void plan_route_free(struct plan_route *p) {
 /* What somebody wants to know. */
 struct asked {
     struct plan_route *route;
-    struct http_exchange *x; /* NULL: its client has gone */
+    struct http_exchange *x; /* NULL: its client has gone, or another node asks */
+    uint64_t far, id;        /* the node that asks, and its question; 0: it is a client of this node */
     char name[MODEL_NAME_SIZE], where[MOST_WHERE];
     char *path; /* the model's file; NULL: it is known by name, or all are meant */
     struct load_wish load;
@@ -54,6 +57,7 @@ struct asked {
 
 static void asked_free(void *job) {
     struct asked *a = job;
+    if (a->far != 0) a->route->n_far--;
     buf_done(&a->out);
     free(a->path);
     free(a->fleet);
@@ -132,11 +136,17 @@ static void asked_run(void *job) {
 
 /* ---- on the loop ---- */
 
+/* text: NULL if e has an error. */
+static void asked_answer(struct asked *a, const char *text, const struct err *e) {
+    if (a->far != 0) plan_asks_answer(a->route->parts.asks, a->far, a->id, text, e);
+    else if (a->x && text) http_respond(a->x, 200, "application/json", text, strlen(text));
+    else if (a->x) gateway_respond_error(a->x, e->code, e);
+}
+
 static void asked_done(void *job) {
     struct asked *a = job;
-    if (!a->x) return;
-    if (a->err.code == ERR_OK) http_respond(a->x, 200, "application/json", a->out.data, a->out.len);
-    else gateway_respond_error(a->x, a->err.code, &a->err);
+    bool good = a->err.code == ERR_OK && !a->out.failed;
+    asked_answer(a, good ? buf_cstr(&a->out) : NULL, &a->err);
 }
 
 static void asked_gone(void *user) { ((struct asked *)user)->x = NULL; }
@@ -199,6 +209,7 @@ static err_code read_money(yyjson_val *root, struct asked *a, struct err *e) {
     a->q.cost = true;
     bool advice = true;
     err_code code = json_get_bool(root, "advice", &advice, e);
+    if (code == ERR_OK) code = json_get_bool(root, "cost", &a->q.cost, e);
     a->q.brief = !advice;
     if (code == ERR_OK) code = json_get_double(root, "price", 0, 1e9, &m->price, e);
     if (code == ERR_OK) code = json_get_double(root, "life", 0.1, 100, &m->life_years, e);
@@ -230,8 +241,9 @@ static err_code read_asked(const struct plan_route *p, yyjson_val *root, struct 
 static void asked_start(struct asked *a) {
     static const struct io_work work = {.run = asked_run, .done = asked_done, .free = asked_free};
     struct err e = {0};
-    if (a->x && io_works_start(a->route->works, &work, a, &e) == ERR_OK) return;
-    if (a->x) gateway_respond_error(a->x, e.code, &e);
+    bool wanted = a->x != NULL || a->far != 0;
+    if (wanted && io_works_start(a->route->works, &work, a, &e) == ERR_OK) return;
+    if (wanted) asked_answer(a, NULL, &e);
     asked_free(a);
 }
 
@@ -244,17 +256,47 @@ static void asked_measured(void *user, const struct needs *n) {
     asked_start(a);
 }
 
+/* Plans here. */
+static void asked_begin(struct asked *a) {
+    const struct plan_route_parts *p = &a->route->parts;
+    if (a->path && a->here) models_sizes(p->models, names_resolve(p->names, a->name), &a->load, asked_measured, a);
+    else asked_start(a);
+}
+
+static void asked_told(void *user, const char *text, const struct err *e) {
+    struct asked *a = user;
+    if (a->x && text) http_respond(a->x, 200, "application/json", text, strlen(text));
+    else if (a->x) gateway_respond_error(a->x, e->code, e);
+    asked_free(a);
+}
+
+/* Lets the node plan that has the model's file. */
+static err_code asked_elsewhere(struct asked *a, uint64_t node, yyjson_doc *body, const char *model, struct err *e) {
+    yyjson_mut_doc *doc = yyjson_doc_mut_copy(body, NULL);
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
+    yyjson_mut_obj_put(root, yyjson_mut_str(doc, "model"), yyjson_mut_strcpy(doc, model));
+    char *text = yyjson_mut_write(doc, 0, NULL);
+    err_code code = text ? plan_asks_send(a->route->parts.asks, node, text, asked_told, a, e) : err_set(e, ERR_MEMORY, "no memory");
+    free(text);
+    yyjson_mut_doc_free(doc);
+    return code;
+}
+
 static void on_plan(void *user, struct http_exchange *x, const char *rest) {
     struct plan_route *p = user;
     struct asked *a = MEM_NEW(struct asked);
     struct err e = {0};
     yyjson_doc *doc = NULL;
+    uint64_t node = 0;
     (void)rest;
     buf_init(&a->out, MAX_ANSWER);
     a->route = p;
     a->x = x;
     err_code code = admin_body(x, &doc, &e);
     if (code == ERR_OK) code = read_asked(p, yyjson_doc_get_root(doc), a, &e);
+    const char *model = names_resolve(p->parts.names, a->name);
+    if (code == ERR_OK && a->name[0] && !a->path) node = plan_asks_whom(p->parts.asks, model);
+    if (code == ERR_OK && node != 0) code = asked_elsewhere(a, node, doc, model, &e);
     yyjson_doc_free(doc);
     if (code != ERR_OK) {
         gateway_respond_error(x, code, &e);
@@ -262,8 +304,30 @@ static void on_plan(void *user, struct http_exchange *x, const char *rest) {
         return;
     }
     http_exchange_on_gone(x, asked_gone, a);
-    if (a->path && a->here) models_sizes(p->parts.models, names_resolve(p->parts.names, a->name), &a->load, asked_measured, a);
-    else asked_start(a);
+    if (node == 0) asked_begin(a);
+}
+
+err_code plan_route_on_plan(struct plan_route *p, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {
+    struct ask_plan question;
+    struct err why = {0};
+    yyjson_doc *doc = NULL;
+    err_code code = ask_plan_decode(payload, len, &question, e);
+    if (code != ERR_OK) return code;
+    struct asked *a = MEM_NEW(struct asked);
+    buf_init(&a->out, MAX_ANSWER);
+    *a = (struct asked){.route = p, .far = from, .id = question.id, .out = a->out};
+    code = ++p->n_far > MOST_FAR ? err_set(&why, ERR_BUSY, "%d nodes' questions for plans wait here", MOST_FAR)
+                                 : json_parse(question.text, strlen(question.text), &doc, &why);
+    if (code == ERR_OK) code = read_asked(p, yyjson_doc_get_root(doc), a, &why);
+    yyjson_doc_free(doc);
+    ask_plan_done(&question);
+    if (code == ERR_OK) {
+        asked_begin(a);
+        return ERR_OK;
+    }
+    asked_answer(a, NULL, &why);
+    asked_free(a);
+    return ERR_OK;
 }
 
 void plan_route_add(struct plan_route *p, struct endpoint *ep) { endpoint_set_route(ep, ENDPOINT_ROUTE_PLAN, on_plan, p); }

@@ -122,6 +122,8 @@ static bool measure(const struct model_gguf *g, const struct model_layout *l, co
 
 void needs_measure(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, struct needs *ret) {
     bool on_gpus = load->n_gpu_layers == ENGINE_GPU_AUTO && load->devices[0] != '\0';
+    *ret = (struct needs){0};
+    if ((uint64_t)load->n_ctx * load->n_seq > NEEDS_MOST_CELLS) return;
     for (int i = 0; i < NEEDS_CLASSES; i++) {
         struct needs_slice *s = &ret->slices[i];
         bool known = choose(l, (enum needs_class)i, s) && measure(g, l, load, IN_RAM, s);

@@ -12,6 +12,8 @@
 
 enum needs_class { NEEDS_MIDDLE, NEEDS_FIRST, NEEDS_LAST, NEEDS_WHOLE, NEEDS_CLASSES }; /* [is the first] + 2 * [is the last] */
 
+enum { NEEDS_MOST_CELLS = 8 << 20 }; /* positions of all sequences together */
+
 struct needs {
     struct needs_slice {
         uint32_t first, end;          /* end 0: not known */
@@ -25,7 +27,8 @@ struct needs {
 char *needs_key(const char *model_id, const struct engine_load *load);
 /* Asks libllama about a slice of each class that may be, each in a forked process, since it may abort; what fails stays unknown. With
  * n_gpu_layers at AUTO and devices that are named, it is asked again about each slice on those GPUs. Blocks for about as long as the
- * vocabulary takes to read, four times. Only in a process of one thread that has not started ggml. */
+ * vocabulary takes to read, four times. Only in a process of one thread that has not started ggml. Loads of more cells than
+ * NEEDS_MOST_CELLS stay unknown: libllama makes tables of all cells (64 sequences of a million positions took 20 s and gigabytes). */
 void needs_measure(const struct model_gguf *g, const struct model_layout *l, const struct engine_load *load, struct needs *ret);
 
 void needs_put(const struct needs *n, yyjson_mut_doc *doc, yyjson_mut_val *obj);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `caravan plan`: what a model would need and how fast it would be, on this cluster or on paper. Loads no weights. */
+#include "base/mem.h"
+#include "cli/admin.h"
 #include "cli/cli.h"
 #include "paper/can.h"
 #include "show/plan_buy.h"
@@ -55,12 +57,52 @@ static err_code print_sheet(const struct sheet *s, bool json, struct err *e) {
     return code;
 }
 
+/* One model whose file is on another node of the cluster: the node that runs here has that one plan it. */
+static err_code plan_there(const struct options *o, const struct paper *p, struct err *e) {
+    static const struct {
+        enum option_id option;
+        const char *field;
+    } numbers[] = {{OPT_PRICE, "price"}, {OPT_LIFE, "life"}, {OPT_ELECTRICITY, "electricity"}, {OPT_UTILISATION, "utilisation"}};
+    yyjson_mut_doc *doc = json_new();
+    yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
+    yyjson_doc *answer = NULL;
+    struct buf b;
+    buf_init(&b, LONGEST);
+    yyjson_mut_obj_add_strcpy(doc, root, "model", p->question.name);
+    wish_write(&p->said, doc, root);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (option_is_set(o, numbers[i].option)) yyjson_mut_obj_add_real(doc, root, numbers[i].field, option_num(o, numbers[i].option));
+    if (p->question.prompt > 0) yyjson_mut_obj_add_uint(doc, root, "prompt_tokens", p->question.prompt);
+    yyjson_mut_obj_add_bool(doc, root, "cost", p->question.cost);
+    json_write(&b, doc);
+    yyjson_mut_doc_free(doc);
+    err_code code = cli_admin_ask(o, "POST", "/caravan/v1/plan", buf_cstr(&b), &answer, e);
+    yyjson_val *plan = yyjson_doc_get_root(answer), *text = yyjson_obj_get(plan, "text"), *hint = yyjson_obj_get(plan, "hint");
+    buf_clear(&b);
+    if (code == ERR_OK && !yyjson_get_bool(yyjson_obj_get(plan, "fits"))) {
+        code = err_set(e, ERR_NO_ROOM, "%s", yyjson_is_str(text) ? yyjson_get_str(text) : "there is no plan");
+        if (yyjson_is_str(hint)) err_hint(e, "%s", yyjson_get_str(hint));
+    } else if (code == ERR_OK && option_flag(o, OPT_JSON)) {
+        doc = yyjson_doc_mut_copy(answer, NULL);
+        yyjson_mut_obj_remove_key(yyjson_mut_doc_get_root(doc), "text");
+        code = print_doc(doc, e);
+    } else if (code == ERR_OK) {
+        buf_append_str(&b, yyjson_is_str(text) ? yyjson_get_str(text) : "");
+        code = print_text(&b, e);
+    }
+    yyjson_doc_free(answer);
+    buf_done(&b);
+    return code;
+}
+
 /* One model. */
 static err_code plan_one(const struct options *o, struct paper *p, struct err *e) {
     struct sheet_source source;
     struct sheet s = {0};
     p->question.name = option_argument(o, 0);
     err_code code = plan_model_find(o, p->question.name, p->status != NULL, &source, e);
+    bool cluster = p->status != NULL && !option_text(o, OPT_FLEET)[0] && p->prices == NULL;
+    if (code == ERR_UNAVAILABLE && cluster) return plan_there(o, p, e);
     if (code != ERR_OK) return code;
     plan_paper_measure(o, p, &source);
     code = sheet_make(&p->question, &source, p->fleet, &s, e);

@@ -47,6 +47,7 @@ err_code plan_paper_load(const struct options *o, struct paper *p, struct err *e
     struct load_wish node = {0};
     struct engine_load here;
     load_by_options(o, false, &p->load);
+    p->said = p->load;
     yyjson_val *defaults = yyjson_obj_get(yyjson_doc_get_root(p->status), "defaults");
     if (defaults && !option_text(o, OPT_FLEET)[0] && wish_read(defaults, &node, NULL) == ERR_OK) {
         if (option_is_set(o, OPT_CTX)) wish_unset(&node, WISH_CTX); /* 0 is an answer too */

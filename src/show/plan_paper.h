@@ -11,6 +11,7 @@
 
 struct paper {
     yyjson_doc *status;    /* of the node that runs; NULL: none does */
+    struct load_wish said; /* what the options say of how the model would be loaded */
     struct load_wish load; /* how the model would be loaded: by the options, else as that node does, else by their defaults */
     struct sheet_question question; /* the same, for the sheet; its texts are the wish's */
     struct fleet *fleet;

@@ -17,7 +17,7 @@ static const float WATCH_US = 20000, WATCH_LONG_US = 80000, TRY_US = 60000;
 static const float BUSY = 0.85f;        /* threads wait if the process used less than this part of their time */
 static const float GAIN_FEWER = 0.9f;   /* of the time that is needed now: a smaller number of threads must get below it */
 static const float GAIN_MORE = 0.96f;   /* 16 threads take 0.94 of the time of 15 */
-static const float ROOM = 0.5f;         /* of a processor that is idle: then a trial with more threads may gain */
+static const float SPARE = 0.5f;         /* of a processor that is idle: then a trial with more threads may gain */
 static const float SLOWER = 1.5f, MUCH_SLOWER = 3;
 static const float NEW_SHARE = 0.4f, OFF_MOST = 4; /* weight of a new time in the mean; a longer one counts as OFF_MOST times the mean */
 static const clock_us WAIT_LEAST = 2000000, WAIT_MOST = 30000000, LOOK_EVERY = 500000;
@@ -129,7 +129,7 @@ clock_us stage_threads_look_at(const struct stage_threads *t) {
 /* Whether a further thread would find a processor: one is idle, and not because this stage's own threads wait for frames. */
 static bool has_room(const struct stage_threads *t, const struct stage_threads_pace *p) {
     float waits = (float)p->count - t->look.cpu_rate;
-    return t->look.n == 0 || (t->look.n > 1 && t->look.idle_rate - (waits > 0 ? waits : 0) >= ROOM);
+    return t->look.n == 0 || (t->look.n > 1 && t->look.idle_rate - (waits > 0 ? waits : 0) >= SPARE);
 }
 
 void stage_threads_looked(struct stage_threads *t, clock_us now, clock_us idle_us, clock_us cpu_us) {

@@ -9,6 +9,15 @@ import { ask, openNodes, shown } from './lib/page.mjs'
 
 const [head, other] = await openNodes({ memory: '31M', own: [['--capture', '4M']] }) // two machines of three suffice
 
+// Where the layers would be without the first machine that has some: on both others, in either order, since these are alike.
+async function whatIf(view, nodes) {
+    const gone = nodes.find((n) => n.stages.length > 0).name, card = view.page.getByRole('article', { name: gone })
+    await card.getByText('If this machine goes').click()
+    await card.getByText(/caravan-demo: /).waitFor()
+    const [one, two] = nodes.map((n) => n.name).filter((name) => name !== gone)
+    await card.getByText(new RegExp(`caravan-demo would then be on (${one} .* and ${two}|${two} .* and ${one}) \\(layers? `)).waitFor()
+}
+
 test('the cluster: the ring as it is, tokens while they are made, what happens if a machine goes', async () => {
     const view = await View.open(head.api, { path: '#/cluster' })
     const ring = view.page.locator('.ring')
@@ -23,17 +32,17 @@ test('the cluster: the ring as it is, tokens while they are made, what happens i
     })
     await until('the bytes that were counted on the way', async () => /[1-9][0-9.]* [KM]B so far/.test(await ring.textContent()))
     await shown(view, 'Slowest part:')
-    const gone = nodes.find((n) => n.stages.length > 0).name, card = view.page.getByRole('article', { name: gone })
-    await card.getByText('If this machine goes').click()
-    await card.getByText(/caravan-demo: /).waitFor()
-    const [one, two] = nodes.map((n) => n.name).filter((name) => name !== gone) // in either order: they are alike
-    await card.getByText(new RegExp(`caravan-demo would then be on (${one} .* and ${two}|${two} .* and ${one}) \\(layers? `)).waitFor()
+    await whatIf(view, nodes)
     await view.page.getByRole('button', { name: 'Add a machine' }).click()
     const dialog = view.page.getByRole('dialog')
     await dialog.getByText(/caravan join [0-9A-Z-]{30}/).waitFor()
     await dialog.locator('.qr path').waitFor({ state: 'attached' })
     await view.check()
     await view.close()
+    const far = await View.open(other.api, { path: '#/cluster' }) // a node without the model's file asks the one that has it
+    await far.page.locator('.ring').waitFor()
+    await whatIf(far, nodes)
+    await far.close()
 })
 
 test('anatomy and activity show the answer that went through this node', async () => {

@@ -22,6 +22,7 @@ function folder(name, ...models) {
     for (const model of models) copyFileSync(demoModel, join(dir, `${model}.gguf`))
     return dir
 }
+const near = (a, b) => Math.abs(a - b) < 0.15 // MB; what a process has differs by a page from one measurement to the next
 const at = (node) => ['--api', node.api.slice(7)]
 
 await run({
@@ -53,7 +54,6 @@ await run({
         assert.match((await route({ model: 'llama-405b', fleet: 'pi4-8' })).text, /needs/)
         assert.match((await route({ model: 'gpt-oss:20b', fleet: 'fleet.json' })).error.message, /no hardware is called/, 'it opens no files')
         assert.match((await route({ model: 'gpt-oss:20b', fleet: 3 })).error.message, /text or an object/)
-        const near = (a, b) => Math.abs(a - b) < 0.15 // MB; what a process has differs by a page from one measurement to the next
         assert(near(mine.whole_bytes / 2 ** 20, await whole() / 2 ** 20), 'the route asks libllama, as the command line does')
         const needs = /"mine" needs ([\d.]+) MB/
         const planned = needs.exec((await plan('mine', ...at(node))).out)[1]
@@ -68,11 +68,22 @@ await run({
         const first = await new Node('first', ['--models-dir', folder('none')]).open()
         const second = await new Node('second', ['--models-dir', folder('far', 'faraway'), '--peer', first.listen]).open()
         await until('the first node knows of it', async () => /faraway/.test(await (await fetch(`${first.api}/caravan/v1/models`)).text()))
-        const said = await plan('faraway', ...at(first))
-        assert.equal(said.code, 69, said.err)
-        assert.match(said.err, /the file of model "faraway" is not on this node but on node second/)
-        assert.equal((await plan('faraway', ...at(second))).code, 0)
-        await stopCluster([second, first])
+        const asked = ['faraway', '--ctx', '320', '--parallel', '3'], far = await plan(...asked, ...at(first)), there = await plan(...asked, ...at(second))
+        assert.equal(far.code, 0, far.err)
+        assert.match(far.out, /on this cluster: .*320 positions for each of 3 conversations/)
+        assert.equal(far.out.split('\n').length, there.out.split('\n').length, 'the same as at the node with the file')
+        const [one, two] = [far, there].map((x) => x.out.match(/needs ([\d.]+) MB/)[1])
+        assert(near(one, two), `${one} and ${two} MB`)
+        assert.equal(JSON.parse((await plan('faraway', '--json', ...at(first))).out).fleet, 'this cluster')
+        const never = await plan('faraway', '--parallel', '64', '--ctx', '1000000', ...at(first))
+        assert.notEqual(never.code, 0)
+        assert.match(never.err, /^caravan: .*\nhint: /)
+        second.process.kill('SIGSTOP') // it will never answer
+        const open = fetch(`${first.api}/caravan/v1/plan`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"model":"faraway"}' })
+        await first.status()
+        await second.stop('SIGKILL')
+        assert.equal((await open).status >= 400, true, 'the question ends when the node is lost')
+        await stopCluster([first])
         const locked = await new Node('locked', ['--api-key', 'secret', '--models-dir', folder('locked-models', 'mine')]).open()
         const refused = await plan('mine', ...at(locked))
         assert.equal(refused.code, 77, refused.out)

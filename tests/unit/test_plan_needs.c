@@ -45,6 +45,17 @@ static void what_fails_stays_unknown(void **state) {
     for (int i = 0; i < NEEDS_CLASSES; i++) assert_int_equal(none.slices[i].end, 0);
 }
 
+/* libllama makes tables of all cells, so such a load would take gigabytes just to be measured. */
+static void a_load_of_very_many_cells_is_not_measured(void **state) {
+    (void)state;
+    struct engine_load many = load;
+    struct needs none = needs;
+    many.n_ctx = 1000000;
+    many.n_seq = 64;
+    needs_measure(gguf, layout, &many, &none);
+    for (int i = 0; i < NEEDS_CLASSES; i++) assert_int_equal(none.slices[i].end, 0);
+}
+
 static struct plan_source *source(void) {
     struct model_load_shape shape = {.n_ctx = load.n_ctx,
                                      .n_seq = load.n_seq,
@@ -182,6 +193,7 @@ static int done(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(each_class_is_measured),
                                        cmocka_unit_test(what_fails_stays_unknown),
+                                       cmocka_unit_test(a_load_of_very_many_cells_is_not_measured),
                                        cmocka_unit_test(plans_need_what_was_measured),
                                        cmocka_unit_test(layouts_of_the_processor_count),
                                        cmocka_unit_test(gpus_count_as_measured),

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * Plans of models whose files are on other nodes: the question goes to such a node over the control link (PLAN), which plans as it would
+ * load, and its answer comes back (PLANNED). A question gets one answer, an error if the node is lost. Loop thread only; owned by the
+ * node. */
+#ifndef CARAVAN_NODE_PLAN_ASKS_H
+#define CARAVAN_NODE_PLAN_ASKS_H
+
+#include "members/control.h"
+#include "peers/records.h"
+
+/* What it uses of the node; all of it outlives the questions. */
+struct plan_asks_parts {
+    struct control *control;
+    const struct records *records;
+};
+struct plan_asks; /* opaque */
+struct plan_asks *plan_asks_create(const struct plan_asks_parts *parts);
+void plan_asks_free(struct plan_asks *a); /* open questions end with an error. NULL is fine */
+
+/* A linked node that has the model's file and answers such questions; 0: there is none. */
+uint64_t plan_asks_whom(const struct plan_asks *a, const char *model);
+/* Asks the node. text: the body of a POST /caravan/v1/plan. The answer's text is valid during the call of done, and NULL if e has an error;
+ * done is called once, unless this returns an error: ERR_LIMIT, ERR_BUSY, ERR_UNAVAILABLE. */
+typedef void (*plan_asks_done_fn)(void *user, const char *text, const struct err *e);
+err_code plan_asks_send(struct plan_asks *a, uint64_t node, const char *text, plan_asks_done_fn done, void *user, struct err *e);
+/* Answers another node's question. text: NULL if there is none; e->code: ERR_OK if there is one. */
+void plan_asks_answer(struct plan_asks *a, uint64_t node, uint64_t id, const char *text, const struct err *e);
+
+/* The payload of a PLANNED frame from the node. An error means that it makes no sense. */
+err_code plan_asks_on_planned(struct plan_asks *a, uint64_t from, const uint8_t *payload, size_t len, struct err *e);
+/* Questions to a node that is gone end with an error. */
+void plan_asks_lost(struct plan_asks *a, const struct record *lost);
+
+#endif
