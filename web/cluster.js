@@ -92,12 +92,16 @@ function ringCard(ring, width) {
 
 // ---- the machines ----
 
-const MEMORY = [['weights', 'weights'], ['kv', 'KV cache'], ['compute', 'to compute'], ['planned', 'planned']]
+const MEMORY = [['weights', 'weights'], ['kv', 'KV cache'], ['compute', 'to compute'], ['rest', 'its process'], ['planned', 'planned']]
 
 // What the stages of a machine take, by kind; those that load are only planned.
 function memoryOf(node) {
-    const sums = { weights: 0, kv: 0, compute: 0, planned: 0 }
-    for (const x of node.stages) for (const [kind] of MEMORY) sums[kind] += kind === 'planned' ? (x.weights > 0 ? 0 : x.bytes) : (x[kind] ?? 0)
+    const sums = { weights: 0, kv: 0, compute: 0, rest: 0, planned: 0 }
+    for (const x of node.stages) {
+        const told = x.weights > 0 ? x.weights + x.kv + x.compute : 0
+        for (const kind of ['weights', 'kv', 'compute']) sums[kind] += x[kind] ?? 0
+        sums[told > 0 ? 'rest' : 'planned'] += Math.max(0, x.bytes - told)
+    }
     return sums
 }
 

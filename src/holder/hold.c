@@ -131,7 +131,11 @@ static uint64_t took(const struct stage_child *c) {
     return info->bytes_weights + info->bytes_kv + info->bytes_compute;
 }
 
-uint64_t hold_bytes(const struct stage_child *c) { return took(c) > 0 ? took(c) : stage_child_order(c)->need; }
+/* libllama's word leaves out the process itself, which the plan counts. */
+uint64_t hold_bytes(const struct stage_child *c) {
+    uint64_t planned = stage_child_order(c)->need, taken = took(c);
+    return planned > taken ? planned : taken;
+}
 
 uint32_t hold_on(const struct stage_child *c, const struct engine_used **ret) {
     bool loaded = took(c) > 0;
@@ -145,10 +149,8 @@ static void hold_share_room(struct hold *h, const struct stage_child *but, uint6
     uint64_t used = coming, count = 0;
     struct stage_child *c;
     for (size_t i = 0; (c = stages_get(h->parts.stages, i)); i++) {
-        const struct stage_order *o = stage_child_order(c);
-        uint64_t planned = in_ram(o->need, o->on, o->n_on), taken = hold_ram(c);
         if (c == but) continue;
-        used += planned > taken ? planned : taken; /* the plan counts the process itself too */
+        used += hold_ram(c);
         count++;
     }
     uint64_t left = h->parts.memory > used ? h->parts.memory - used : 0;

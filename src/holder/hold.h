@@ -49,7 +49,7 @@ void hold_start(struct hold *h, uint64_t from, struct stage_order *order);
 /* Carries out an UNLOAD of the coordinator `from`: ends the instance's stages up to that epoch, as `how` says. STAGE_UNLOAD_IF_IDLE leaves
  * them alone while requests run. */
 void hold_unload(struct hold *h, uint64_t from, const char *instance, uint64_t up_to_epoch, enum stage_unload_how how);
-/* Bytes of memory that a stage has taken, or, while it loads, is planned to take. */
+/* Bytes of memory that a stage is planned to take, its process included, or what it has taken, if that is more. */
 uint64_t hold_bytes(const struct stage_child *c);
 /* The part of it on GPUs, by device; valid as long as the child. Returns how many devices. */
 uint32_t hold_on(const struct stage_child *c, const struct engine_used **ret);

@@ -87,7 +87,7 @@ await run({
     // The room is measured for one model: it needs 26 MB, and takes 11 of them.
     async 'models that do not fit together take turns, and are not loaded for each request'() {
         const dir = folder('m2', 'one', 'two')
-        const node = await new Node('t1', ['--models-dir', dir, '--memory', '37M', '--ctx', '256', '--parallel', '2', '--swap-wait', '60']).open()
+        const node = await new Node('t1', ['--models-dir', dir, '--memory', '50M', '--ctx', '256', '--parallel', '2', '--swap-wait', '60']).open()
         await until('the models are known', async () => Object.keys(await list(node)).length === 2)
         const loads = () => count(node.logText(), /"(one|two)" is ready/g)
         const client = async (model) => {
@@ -96,7 +96,7 @@ await run({
         await Promise.all([client('one'), client('two')])
         assert(loads() >= 2 && loads() <= 10, `${loads()} loads for 20 requests`) // twice, but where a client is slow to ask again
         // A model that is never idle gives way after a while.
-        const hasty = await new Node('t2', ['--models-dir', dir, '--memory', '37M', '--ctx', '256', '--parallel', '2', '--swap-wait', '2']).open()
+        const hasty = await new Node('t2', ['--models-dir', dir, '--memory', '50M', '--ctx', '256', '--parallel', '2', '--swap-wait', '2']).open()
         await until('the models are known', async () => Object.keys(await list(hasty)).length === 2)
         let busy = true
         const endless = async (i) => {

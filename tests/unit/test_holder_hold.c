@@ -84,6 +84,21 @@ static void a_stage_is_started_and_its_coordinator_hears_of_it(void **state) {
     bench_free(b);
 }
 
+/* What libllama says of a loaded stage leaves out its process, which was planned, too. */
+static void a_loaded_stage_takes_what_was_planned(void **state) {
+    (void)state;
+    struct bench *b = bench_make(program);
+    struct stage_order o = bench_stage_order("i", 1, BENCH_STAGE_BYTES + 50);
+    hold_start(b->hold, bench_other(b), &o);
+    struct stage_child *c = stages_find(b->stages, "i", 1, 0);
+    assert_non_null(c);
+    alarm(60);
+    while (stage_child_state(c)->phase != STAGE_READY) bench_turn(b);
+    alarm(0);
+    assert_int_equal(hold_bytes(c), BENCH_STAGE_BYTES + 50);
+    bench_free(b);
+}
+
 static void a_stage_without_room_is_refused(void **state) {
     (void)state;
     struct bench *b = bench_make(program);
@@ -197,6 +212,7 @@ int main(int argc, char **argv) {
     program = argv[0];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stage_is_started_and_its_coordinator_hears_of_it),
+        cmocka_unit_test(a_loaded_stage_takes_what_was_planned),
         cmocka_unit_test(a_stage_without_room_is_refused),
         cmocka_unit_test(an_order_that_comes_twice_is_carried_out_once),
         cmocka_unit_test(a_busy_instance_is_not_unloaded_for_others),
