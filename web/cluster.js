@@ -5,7 +5,7 @@ import { DASH, bytes, milliseconds, plural, rate, throughput } from './format.js
 import { ask, troubleNotice } from './api.js'
 import { complete } from './made.js'
 import { linkRate, live, tokenRate, watch } from './live.js'
-import { absentOf, colourOf, heldBy, lossesOf, ringsOf, wayOf } from './cluster_data.js'
+import { absentOf, colourOf, heldBy, holdersBut, lossesOf, ringsOf, wayOf } from './cluster_data.js'
 import { layerWords, ringDrawing } from './ring.js'
 
 const GRACE_S = 7 * 86400 // how long members that are away now may still come back with the old key (--grace of `caravan nodes remove`)
@@ -129,7 +129,7 @@ const table = (names, rows) => rows.length > 0 && h('table', null, h('thead', nu
 const afterwards = new Map()
 
 async function askAfterwards(node, rings, redraw) {
-    for (const ring of rings.filter((x) => x.stages.some((stage) => stage.id === node.id))) {
+    for (const ring of rings.filter((x) => x.stages.some((stage) => stage.id === node.id) && holdersBut(node, x, live.status, live.models ?? []).length > 0)) {
         const key = `${node.id}/${ring.instance}`
         const plan = await ask('POST', '/caravan/v1/plan', { model: ring.name, without: node.id, instance: ring.instance, advice: false }).catch(() => null)
         const copy = plan?.copies?.[0]

@@ -74,15 +74,19 @@ export function slowestOf(ring) {
 const partOf = (ring, node) => ring.stages.filter((x) => x.id === node.id)
 
 // What happens to a copy when this machine goes.
+// Names of the other machines that have the file of the ring's model. A file outside of the models folder is on the machine that looks after the model.
+export function holdersBut(node, ring, status, models) {
+    const files = [...(models.find((m) => m.name === ring.name)?.files ?? []), status.models.find((m) => m.instance === ring.instance)?.coordinator].filter(Boolean)
+    return files.filter((name) => status.nodes.filter((n) => n.id !== node.id).some((n) => name === n.name || name.startsWith(`${n.name} (`)))
+}
+
 function lossOf(ring, node, status, models) {
-    const lost = partOf(ring, node), model = models.find((m) => m.name === ring.name)
+    const lost = partOf(ring, node)
     const need = lost.reduce((sum, x) => sum + x.bytes, 0), layers = lost.map((x) => `${x.first}-${x.last}`).join(', ')
     if (status.models.some((m) => m.name === ring.name && m.instance !== ring.instance && m.ready)) return `${ring.name}: the other copy answers at once; its running answers go on there.`
     const others = status.nodes.filter((n) => n.id !== node.id && n.state !== 'suspect' && !n.drained)
     const room = others.reduce((sum, n) => sum + Math.max(0, n.memory - heldBy(n)), 0)
-    const files = [...(model?.files ?? []), status.models.find((m) => m.instance === ring.instance)?.coordinator].filter(Boolean) // a file outside of the models folder is on the machine that looks after the model
-    const holders = files.filter((name) => status.nodes.filter((n) => n.id !== node.id).some((n) => name === n.name || name.startsWith(`${n.name} (`)))
-    if (holders.length === 0) return `${ring.name}: only this machine has its file. It can't be loaded again before the machine is back.`
+    if (holdersBut(node, ring, status, models).length === 0) return `${ring.name}: only this machine has its file. It can't be loaded again before the machine is back.`
     if (room < need) return `${ring.name}: it stops. Layers ${layers} need ${bytes(need)}; the others have ${bytes(room)} free.`
     const speeds = node.links.map((l) => l.bytes_per_second).filter((x) => x > 0)
     const pause = speeds.length > 0 ? ` About ${seconds(2 + need / Math.min(...speeds))} of pause.` : ''

@@ -9,13 +9,17 @@ import { ask, openNodes, shown } from './lib/page.mjs'
 
 const [head, other] = await openNodes({ memory: '31M', own: [['--capture', '4M']] }) // two machines of three suffice
 
-// Where the layers would be without the first machine that has some: on both others, in either order, since these are alike.
+// Where the layers would be without the other machine that has some: on those that are left, in either order. Without the one that has the model's
+// file, nowhere.
 async function whatIf(view, nodes) {
-    const gone = nodes.find((n) => n.stages.length > 0).name, card = view.page.getByRole('article', { name: gone })
-    await card.getByText('If this machine goes').click()
-    await card.getByText(/caravan-demo: /).waitFor()
-    const [one, two] = nodes.map((n) => n.name).filter((name) => name !== gone)
-    await card.getByText(new RegExp(`caravan-demo would then be on (${one} .* and ${two}|${two} .* and ${one}) \\(layers? `)).waitFor()
+    const [file, gone] = ['alpha', nodes.find((n) => n.stages.length > 0 && n.name !== 'alpha').name]
+    const left = nodes.map((n) => n.name).find((name) => name !== file && name !== gone)
+    const cards = [file, gone].map((name) => view.page.getByRole('article', { name }))
+    for (const card of cards) await card.getByText('If this machine goes').click()
+    await cards[1].getByText(/caravan-demo: /).waitFor()
+    await cards[1].getByText(new RegExp(`caravan-demo would then be on (${file} .* and ${left}|${left} .* and ${file}) \\(layers? `)).waitFor()
+    await cards[0].getByText("caravan-demo: only this machine has its file.").waitFor()
+    assert.equal(await cards[0].getByText('would then').count(), 0)
 }
 
 test('the cluster: the ring as it is, tokens while they are made, what happens if a machine goes', async () => {
