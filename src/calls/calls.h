@@ -67,6 +67,10 @@ size_t calls_count(const struct calls *c);
 /* Requests that the instance's head, on this node, works on or has queued. */
 size_t calls_on_instance(const struct calls *c, const char *instance);
 
+/* The requests that wait here for a model to be loaded: adds them to the list, where the n queues before them are, one for each model.
+ * Returns how many there are then, at most max. */
+size_t calls_waiting(const struct calls *c, struct ask_queue *list, size_t n, size_t max);
+
 /* Records have changed, or time has passed: calls that wait look at their models again. */
 void calls_update(struct calls *c);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * See calls_priv.h. Requests that wait for a model: each looks at its model again whenever something has changed, has it loaded if no node
  * looks after it, and ends when the model can be asked, when loading it has failed, or after a while. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,31 @@ static void wait_look(struct calls *c, struct backend_call *call) {
 void calls_update(struct calls *c) {
     for (size_t i = 0; i < c->n_slots && c->n_waiting > 0; i++)
         if (c->slots[i] && c->slots[i]->waits) wait_look(c, c->slots[i]);
+}
+
+static struct ask_queue *queue_named(struct ask_queue *list, size_t n, const char *model) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].model, model) == 0) return &list[i];
+    return NULL;
+}
+
+size_t calls_waiting(const struct calls *c, struct ask_queue *list, size_t n, size_t max) {
+    clock_us now = clock_now();
+    for (size_t i = 0; i < c->n_slots && c->n_waiting > 0; i++) {
+        const struct backend_call *call = c->slots[i];
+        if (call == NULL || call->waits == NULL) continue;
+        struct ask_queue *q = queue_named(list, n, call->waits);
+        if (q == NULL && n == max) continue;
+        if (q == NULL) {
+            q = &list[n++];
+            *q = (struct ask_queue){0};
+            snprintf(q->model, sizeof(q->model), "%s", call->waits);
+        }
+        uint64_t waited = (now - (call->until - WAIT_US)) / 1000;
+        q->calls++;
+        if (waited > q->oldest_ms) q->oldest_ms = waited;
+    }
+    return n;
 }
 
 static void calls_look(void *user) { calls_update(user); }

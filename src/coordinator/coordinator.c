@@ -23,6 +23,7 @@ enum { COPIES_MAX = RECORD_MAX_MODELS };
 #define AGAIN_US    5000000u  /* a slice that its node's record does not show by then is ordered again: the order may have been lost */
 #define TAKE_US     5000000u  /* a copy that is younger than that room leaves it to others for so long */
 #define GIVE_US     30000000u /* another node that was given room has so long to load its model there */
+#define WAIT_US     3000000u  /* requests that wait for a model in the gateways of other nodes are heard of within this time */
 #define SWEEP_US    5000000u /* how often stray stages are looked for: an UNLOAD may have been lost with a link */
 
 struct coordinator *coordinator_create(uint64_t self, uint32_t tag) {
@@ -410,6 +411,13 @@ static bool copy_is_over(const struct coordinator *c, struct copy *x, clock_us n
     return idle && now >= x->used + (clock_us)x->record.wish.keep_s * 1000000u;
 }
 
+/* Was it asked for by requests alone, and have they all ended before its load could begin? A model that was loaded before comes again. */
+static bool copy_is_forgotten(struct copy *x, clock_us now, const struct coordinator_view *v) {
+    if (offers_is_wanted(x, v)) x->waited = now; /* what a user loaded is always wanted */
+    if (x->record.replica > 0 || x->ready != 0 || instance_get_state(x->instance) != INSTANCE_WAITING) return false;
+    return now > x->since + WAIT_US && now > x->waited + WAIT_US;
+}
+
 /* A copy that is ready goes only if its head's node says that it is idle: requests may be on their way to it. */
 static void copy_leave(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v, const char *why) {
     if (instance_get_state(x->instance) == INSTANCE_READY) {
@@ -428,6 +436,7 @@ static void rule_review(struct coordinator *c, struct copy *x, clock_us now, con
     else if (x->drain != DRAIN_NOT) copy_leave(c, x, now, v, x->note);
     else if (copy_is_double(c, x, now, v)) copy_leave(c, x, now, v, "another node has it too");
     else if (copy_is_over(c, x, now, v)) copy_ask(c, x, now, "it was idle for as long as its clients wanted it kept");
+    else if (copy_is_forgotten(x, now, v)) copy_leave(c, x, now, v, "no request waits for it any more");
     else if (x->record.failed && !x->record.wish.kept) copy_set_state(x, COPY_GIVEN_UP, now);
 }
 
@@ -466,7 +475,7 @@ void coordinator_update(struct coordinator *c, clock_us now, const struct coordi
     EACH_COPY(c, x, i)
     if (copy_is_live(x)) rule_replicate(c, x, now, v);
     /* 5. Copies that are not needed leave: a replica without room, a double, a copy that has been idle for too long, one that cannot be
-     * loaded. */
+     * loaded, one whose clients have given up before it was. */
     EACH_COPY(c, x, i) rule_review(c, x, now, v);
     /* 6. A copy that is leaving is not waited for without end. */
     EACH_COPY(c, x, i) rule_end(c, x, now, v);

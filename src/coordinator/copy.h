@@ -51,6 +51,7 @@ struct copy {
     clock_us lost;  /* when it stopped being ready; 0: it is ready, or never was */
     clock_us rival; /* since when another node's copy has to stay instead of it; 0: none has */
     clock_us used;  /* when it last had a request, or a client set keep_s */
+    clock_us waited; /* when requests last waited for the model; 0: none did */
     char waits[120]; /* waker.h: for which machines it waits; "": for none */
     /* replan.h */
     char better[120];   /* how it would fit better; "": it would not */

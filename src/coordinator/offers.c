@@ -16,7 +16,7 @@
 
 #define GRACE_US 500000u  /* a model whose client may just be about to ask again: it is idle only after this time */
 #define SPARE_US 30000000u /* no copy of a busy model takes the room of a model that was idle for less */
-#define DRAIN_US 15000000u /* a copy that was asked to leave for others stays if they do not ask again within this time */
+#define DRAIN_US 5000000u /* a copy that was asked to leave for others stays if they do not ask again within this time */
 
 static const struct offers_who spare = {.spare = true, .idle_for = SPARE_US};
 
@@ -35,6 +35,11 @@ static const struct record_model *instance_record(const struct coordinator *c, c
 bool offers_idle(const struct coordinator *c, const struct coordinator_view *v, const char *instance) {
     const struct record_model *m = instance_record(c, v, instance);
     return m && m->ready && v->work(v->user, instance).calls == 0 && v->queue(v->user, m->name).calls == 0;
+}
+
+bool offers_is_wanted(const struct copy *x, const struct coordinator_view *v) {
+    const struct load_wish *w = &x->record.wish;
+    return w->kept || w->pinned || v->queue(v->user, x->record.name).calls > 0;
 }
 
 static bool came_with_load(const struct record_model *m) { return m->replica > 0 && m->wish.replicas == 0; }
@@ -307,6 +312,7 @@ void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const
     x->yields = false;
     x->others_have_room = could;
     if (!could || x->record.replica > 0 || offers_any_leaves(c)) return; /* nothing leaves for a replica, and one copy leaves at a time */
+    if (!offers_is_wanted(x, v)) return; /* the clients that asked for it have given up */
     if (offers_fit(c, v, x->model, x, counts_staying, NULL)) return;
     if (!fits) {
         offers_press(c, x, now, v);

@@ -39,6 +39,8 @@ void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const
  * unloaded. */
 void offers_make_spare_room(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v);
 bool offers_shows(const struct record *r, const char *instance, uint64_t epoch, uint32_t stage); /* does its node hold the stage? */
+/* Is the copy to be loaded for somebody: was the model loaded by hand, or do requests wait for it? */
+bool offers_is_wanted(const struct copy *x, const struct coordinator_view *v);
 bool offers_idle(const struct coordinator *c, const struct coordinator_view *v, const char *instance);
 
 #endif

@@ -302,7 +302,7 @@ size_t node_waiting(void *user, struct ask_queue *ret, uint64_t *ret_oldest) {
         snprintf(one->model, sizeof(one->model), "%s", q.model);
         *ret_oldest = *ret_oldest * 1000003u + q.since;
     }
-    return count;
+    return calls_waiting(n->calls, ret, count, RECORD_MAX_MODELS);
 }
 
 size_t node_calls_here(void *user, const char *instance) { return calls_on_instance(((struct node *)user)->calls, instance); }

@@ -110,4 +110,34 @@ await run({
         assert.match(hasty.logText(), /"one" is unloaded: (another model needs|others need) the room/)
         await stopCluster([node, hasty])
     },
+
+    // The client asks a node without files: the one with the room hears from it how many requests wait.
+    async 'a model is not swapped in for a client that has given up'() {
+        const dir = folder('m4', 'one', 'two')
+        const room = await new Node('g1', ['--models-dir', dir, '--memory', '37M', '--ctx', '256', '--parallel', '2', '--swap-wait', '600']).open()
+        const gateway = await new Node('g2', ['--memory', '1M', '--peer', room.listen]).open()
+        await until('the models are known', async () => Object.keys(await list(gateway)).length === 2)
+        let busy = true
+        const endless = async (i) => {
+            for (let k = 0; busy; k++) assert.equal((await ask(room.api, `What is ${i} plus ${k}?`, { model: 'one', max_tokens: 40 })).error, null)
+        }
+        const clients = [endless(0), endless(1)]
+        await until('"one" is busy', () => room.stages().length === 1)
+        const gives = new AbortController()
+        const given = fetch(`${gateway.api}/v1/chat/completions`, {
+            method: 'POST', signal: gives.signal, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ model: 'two', messages: [{ role: 'user', content: 'Hi' }] }),
+        })
+        const copies = async () => (await list(gateway)).two.instances
+        await until('"two" waits for room', async () => (await copies()).some((i) => /other models have the room/.test(i.message)))
+        gives.abort()
+        await assert.rejects(given, { name: 'AbortError' })
+        await until('nobody waits for "two"', async () => (await copies()).length === 0)
+        busy = false
+        await Promise.all(clients)
+        assert.match(room.logText(), /"two" is unloaded: no request waits for it any more/)
+        assert.doesNotMatch(room.logText(), /"two" is ready|"one" is unloaded/)
+        // Who asks again gets it.
+        assert.equal((await ask(gateway.api, 'Who are you?', { model: 'two', max_tokens: 10 })).error, null)
+        await stopCluster([room, gateway])
+    },
 })

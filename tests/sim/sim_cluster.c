@@ -93,10 +93,24 @@ static struct coordinator_work sight_work(void *user, const char *instance) {
     return w;
 }
 
-/* The requests that wait in all gateways, as the cluster's test says. */
+bool cluster_reaches(const struct cluster *s, uint32_t a, uint32_t b) { return a == b || s->nodes[a].peers[b].up; }
+
+struct coordinator_queue cluster_queue(const struct cluster *s, const struct sim_node *n, uint32_t model) {
+    struct coordinator_queue q = {0};
+    for (uint32_t i = 0; i < MAX_REQUESTS; i++) {
+        const struct client *x = &s->clients[i];
+        if (!x->on || x->model != model || !cluster_reaches(s, cluster_index(s, n->id), x->node)) continue;
+        q.work += (x->runs ? x->until - s->step : x->length) * STEP_US;
+        if (x->runs) continue;
+        q.calls++;
+        if ((s->step - x->came) * STEP_US > q.oldest) q.oldest = (s->step - x->came) * STEP_US;
+    }
+    return q;
+}
+
 static struct coordinator_queue sight_queue(void *user, const char *model) {
     struct sight *g = user;
-    return g->s->queue ? g->s->queue(g->s, g->n, model_of(model)) : (struct coordinator_queue){0};
+    return cluster_queue(g->s, g->n, model_of(model));
 }
 
 void cluster_look(struct cluster *s, struct sim_node *n, struct sight *g) {

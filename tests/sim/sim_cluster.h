@@ -103,8 +103,6 @@ struct cluster {
     bool wanted[N_MODELS];        /* loaded by hand, and not unloaded since */
     uint64_t unloaded[N_MODELS];  /* step */
     uint32_t replicas[N_MODELS];
-    /* What the node knows of the requests that wait for a model; NULL: none do. */
-    struct coordinator_queue (*queue)(const struct cluster *s, const struct sim_node *n, uint32_t model);
     bool sleeps; /* nodes that are not alive are asleep, and may be woken */
     const struct coordinator_tuning *tuning; /* of nodes that are started; NULL: the core's own */
     void *user;
@@ -142,6 +140,9 @@ void cluster_load_here(struct cluster *s, struct sim_node *n, uint32_t model, co
 struct held *cluster_head(struct sim_node *n, const char *instance); /* that can be asked here */
 struct coordinator_work *cluster_work(struct sim_node *n, const char *instance, bool make);
 void cluster_tell_work(struct cluster *s, struct sim_node *n, const char *instance);
+bool cluster_reaches(const struct cluster *s, uint32_t a, uint32_t b); /* do these two nodes have a link? */
+/* What the node knows of the requests that wait for a model. */
+struct coordinator_queue cluster_queue(const struct cluster *s, const struct sim_node *n, uint32_t model);
 uint32_t cluster_running(const struct cluster *s, const char *instance); /* requests */
 void cluster_start(struct cluster *s, struct sim_node *n, bool remembers);
 void cluster_kill(struct cluster *s, uint32_t i);

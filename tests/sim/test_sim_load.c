@@ -34,25 +34,10 @@ struct seen {
 
 /* ---- requests ---- */
 
-static bool reaches(const struct cluster *s, uint32_t a, uint32_t b) { return a == b || s->nodes[a].peers[b].up; }
-
-static struct coordinator_queue queue_of(const struct cluster *s, const struct sim_node *n, uint32_t model) {
-    struct coordinator_queue q = {0};
-    for (uint32_t i = 0; i < MAX_REQUESTS; i++) {
-        const struct client *x = &s->clients[i];
-        if (!x->on || x->model != model || !reaches(s, cluster_index(s, n->id), x->node)) continue;
-        q.work += (x->runs ? x->until - s->step : x->length) * STEP_US;
-        if (x->runs) continue;
-        q.calls++;
-        if ((s->step - x->came) * STEP_US > q.oldest) q.oldest = (s->step - x->came) * STEP_US;
-    }
-    return q;
-}
-
 static bool can_ask(const struct cluster *s, const struct client *x, const struct record_model *m) {
     uint32_t head = cluster_index(s, m->head);
     if (!m->ready || m->leaves || strcmp(m->name, cluster_names[x->model]) != 0) return false;
-    if (head == MAX_NODES || !s->nodes[head].alive || !reaches(s, x->node, head)) return false;
+    if (head == MAX_NODES || !s->nodes[head].alive || !cluster_reaches(s, x->node, head)) return false;
     return cluster_running(s, m->instance) < PLACES && cluster_head((struct sim_node *)(uintptr_t)&s->nodes[head], m->instance);
 }
 
@@ -198,7 +183,6 @@ static struct cluster *make(uint32_t n, uint64_t seed, const struct coordinator_
     s->seed = s->random = seed;
     s->n = n;
     s->calm = true;
-    s->queue = queue_of;
     s->tuning = t;
     for (uint32_t m = 0; m < N_MODELS; m++) {
         s->unit[m] = 10;
@@ -421,6 +405,52 @@ static void models_take_turns(void **state) {
     }
 }
 
+/* A client that gives up takes its wish with it: the busy model that it waited for stays, and the idle one too. One of two clients that
+ * gives up changes nothing. after: when they give up, in seconds; a busy model is asked to leave after ten. */
+static void clients_that_give_up_cause_no_swap(void **state) {
+    (void)state;
+    for (uint32_t k = 0; k < 12; k++) {
+        bool apart = k % 2 == 1, both = k % 4 < 2;
+        uint32_t after = 4 + k / 4 * 5; /* 4, 9, 14 */
+        struct cluster *s = make(apart ? 2 : 1, k + 1, &tuning);
+        struct seen seen = {0};
+        if (apart) {
+            s->nodes[1].memory = 0;
+            s->nodes[0].n_cards = s->nodes[1].n_cards = 1;
+            snprintf(s->nodes[1].cards[0].name, sizeof(s->nodes[1].cards[0].name), "%s", cluster_names[BEA]);
+        }
+        run(s, &seen, 5);
+        struct client *busy = ask(s, 0, ANN, 30 * SECOND), *waits[2];
+        run(s, &seen, 10);
+        CHECK(s, busy->runs && copies(s, ANN, true) == 1, "\"ann\" is not loaded");
+        for (uint32_t i = 0; i < 2; i++) waits[i] = ask(s, s->n - 1, BEA, SECOND);
+        run(s, &seen, after);
+        for (uint32_t i = 0; i < 1u + both; i++) waits[i]->on = false;
+        uint64_t before = loads(s);
+        run(s, &seen, 60);
+        bool swapped = loads(s) > before;
+        CHECK(s, swapped == !both, "%u: \"bea\" is %s", k, swapped ? "loaded for nobody" : "not loaded");
+        CHECK(s, both || !waits[1]->on, "%u: the other client has no answer", k);
+        CHECK(s, !both || (copies(s, ANN, true) == 1 && copies(s, BEA, false) == 0), "%u: %u copies of \"ann\", %u wait", k,
+              copies(s, ANN, true), copies(s, BEA, false));
+        cluster_free(s);
+    }
+}
+
+/* A load that has begun is not broken off. */
+static void a_load_that_has_begun_ends(void **state) {
+    (void)state;
+    struct cluster *s = make(1, 7, &tuning);
+    struct seen seen = {0};
+    run(s, &seen, 5);
+    struct client *x = ask(s, 0, ANN, SECOND);
+    while (loads(s) == 0) step(s, &seen);
+    x->on = false;
+    run(s, &seen, 60);
+    CHECK(s, copies(s, ANN, true) == 1 && loads(s) == 1, "the load was broken off");
+    cluster_free(s);
+}
+
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "--seed") == 0) only_seed = strtoull(argv[2], NULL, 10);
     const struct CMUnitTest tests[] = {
@@ -431,6 +461,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(further_copies_give_way),
         cmocka_unit_test(a_fault_in_between),
         cmocka_unit_test(models_take_turns),
+        cmocka_unit_test(clients_that_give_up_cause_no_swap),
+        cmocka_unit_test(a_load_that_has_begun_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

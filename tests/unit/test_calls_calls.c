@@ -285,8 +285,16 @@ static void a_request_waits_for_its_model(void **state) {
     struct bench *b = bench_make(program);
     struct asker a = {0}, gone = {0}, failed = {0};
     struct err e = {0};
+    struct ask_queue waits[2] = {{.model = "other", .calls = 3}};
     await(b, &a);
-    cancel(b, await(b, &gone));
+    struct backend_call *second = await(b, &gone);
+    assert_int_equal(calls_waiting(b->calls, waits, 1, 1), 1); /* there is no place for a further model */
+    assert_int_equal(calls_waiting(b->calls, waits, 1, 2), 2);
+    assert_true(waits[0].calls == 3 && waits[1].calls == 2 && strcmp(waits[1].model, "m") == 0);
+    cancel(b, second);
+    waits[0] = (struct ask_queue){.model = "m", .calls = 1};
+    assert_int_equal(calls_waiting(b->calls, waits, 1, 2), 1);
+    assert_int_equal(waits[0].calls, 2); /* that one, and the one before */
     assert_int_equal(a.n_texts, 0);
     assert_int_equal(b->n_loads, 0); /* never from inside */
     bench_until(b, &b->n_loads, 1);

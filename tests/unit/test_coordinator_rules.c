@@ -281,6 +281,7 @@ static void the_least_recently_used_model_makes_room_if_it_is_idle(void **state)
         w.work[m].used = w.now;
     }
     w.work[0].calls = w.work[1].calls = 1;
+    w.queue[2].calls = 1;
     load(&w, 2, false);
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0); /* both are busy */
     update(&w);
@@ -315,6 +316,7 @@ static void nobody_leaves_where_it_would_not_help(void **state) {
     struct record_stage *s = &w.records[0]->stages[w.records[0]->n_stages++]; /* another node's model, idle, takes the rest and more */
     *s = (struct record_stage){.bytes = 30};
     snprintf(s->instance, sizeof(s->instance), "000000000002-00000999-1");
+    w.queue[1].calls = 1;
     load(&w, 1, false);
     assert_int_equal(count(&w, COORDINATOR_UNLOAD), 0);
     world_close(&w);
@@ -654,6 +656,7 @@ static void replicas_keep_out_of_each_others_way(void **state) {
     assert_int_equal(coordinator_count(w.c), 2);
     assert_true(coordinator_get(w.c, 0)->ready && coordinator_get(w.c, 1)->ready);
     w.now += 10 * S;
+    w.queue[1].calls = 1;
     load(&w, 1, false); /* takes the place of one of them, which does not come back to take it again */
     answer(&w, first(&w, COORDINATOR_UNLOAD), ERR_CANCELLED);
     assert_int_equal(coordinator_count(w.c), 2);

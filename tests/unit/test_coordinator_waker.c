@@ -49,6 +49,8 @@ static void update(struct alone *a, uint64_t us) {
     }
 }
 
+static bool by_request; /* the model is loaded for requests alone, and none waits for it */
+
 static void load(struct alone *a, uint64_t memory, const struct coordinator_sleeper *sleepers, size_t n) {
     struct err e = {0};
     log_set_level(LOG_ERROR);
@@ -60,7 +62,7 @@ static void load(struct alone *a, uint64_t memory, const struct coordinator_slee
     snprintf(a->model.id, sizeof(a->model.id), "%012u", 0);
     snprintf(a->model.record.name, sizeof(a->model.record.name), "m");
     wish_set(&a->model.record.wish, WISH_REPLICAS, 1);
-    wish_set(&a->model.record.wish, WISH_KEPT, true);
+    wish_set(&a->model.record.wish, WISH_KEPT, !by_request);
     a->v = (struct coordinator_view){.records = a->seen, .n_linked = 1, .n_records = 1, .wall = 5000, .work = no_work, .queue = no_queue};
     a->v.sleepers = sleepers;
     a->v.n_sleepers = n;
@@ -85,6 +87,21 @@ static void the_machine_that_is_needed_is_woken(void **state) {
     assert_int_equal(a.woken, 0);
     update(&a, 10 * S);
     assert_int_equal(a.woken, 3); /* the packet may have been lost */
+    done(&a);
+}
+
+static void no_machine_is_waited_for_without_requests(void **state) {
+    (void)state;
+    struct alone a;
+    const struct coordinator_sleeper one = {.id = 3, .name = "n3", .memory = 50};
+    by_request = true;
+    load(&a, 60, &one, 1);
+    assert_int_equal(a.woken, 3);
+    update(&a, 2 * S);
+    assert_int_equal(coordinator_count(a.c), 1); /* a request may be heard of later */
+    update(&a, 2 * S);
+    assert_int_equal(coordinator_count(a.c), 0);
+    by_request = false;
     done(&a);
 }
 
@@ -130,6 +147,7 @@ static void nobody_is_woken_where_it_would_not_help(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_machine_that_is_needed_is_woken),
+        cmocka_unit_test(no_machine_is_waited_for_without_requests),
         cmocka_unit_test(a_machine_that_does_not_come_is_given_up),
         cmocka_unit_test(nobody_is_woken_where_it_would_not_help),
     };
