@@ -67,11 +67,11 @@ static void routes_openai_models(struct gateway *g, struct http_exchange *x, con
     yyjson_mut_obj_add_str(doc, root, "object", "list");
     yyjson_mut_obj_add_val(doc, root, "data", data);
     for (size_t i = 0; i < n; i++)
-        if (routing_table_find(aliases_table(g->aliases), models[i].id) == NULL && (key == NULL || ledger_key_allows(key, models[i].id)))
+        if (routing_table_find(aliases_table(g->aliases), models[i].id) == NULL && gateway_find_may(key, models[i].id, NULL) == ERR_OK)
             yyjson_mut_arr_append(data, model_object(doc, &models[i], models[i].id));
     const struct routing_alias *a;
     for (size_t i = 0; (a = routing_table_alias(aliases_table(g->aliases), i)) != NULL; i++) {
-        yyjson_mut_val *o = key == NULL || ledger_key_allows(key, a->name) ? alias_object(g, doc, a) : NULL;
+        yyjson_mut_val *o = gateway_find_may(key, a->name, NULL) == ERR_OK ? alias_object(g, doc, a) : NULL;
         if (o != NULL) yyjson_mut_arr_append(data, o);
     }
     gateway_respond_json(x, 200, doc);

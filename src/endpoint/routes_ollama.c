@@ -90,7 +90,7 @@ static void add_aliases(struct gateway *g, const struct ledger_key *key, yyjson_
     const struct routing_alias *a;
     for (size_t i = 0; (a = routing_table_alias(aliases_table(g->aliases), i)) != NULL; i++) {
         const struct backend_model *m = gateway_find_aliased(g, a);
-        if ((key != NULL && !ledger_key_allows(key, a->name)) || (m == NULL && !gateway_find_leaves(a))) continue;
+        if (gateway_find_may(key, a->name, NULL) != ERR_OK || (m == NULL && !gateway_find_leaves(a))) continue;
         add_time(doc, add_model(doc, list, m != NULL ? m : &elsewhere, a->name), "modified_at", m != NULL ? m->created : 0);
     }
 }
@@ -104,7 +104,7 @@ static void list_models(struct gateway *g, struct http_exchange *x, bool loaded)
     for (size_t i = 0; i < n; i++) {
         const struct backend_model *m = &models[i];
         bool hidden = !loaded && routing_table_find(aliases_table(g->aliases), m->id) != NULL;
-        if ((loaded && !m->ready) || hidden || (key != NULL && !ledger_key_allows(key, m->id))) continue;
+        if ((loaded && !m->ready) || hidden || gateway_find_may(key, m->id, NULL) != ERR_OK) continue;
         yyjson_mut_val *o = add_model(doc, list, m, m->id);
         add_time(doc, o, loaded ? "expires_at" : "modified_at", loaded ? expires(g, m) : m->created);
         if (!loaded) continue;

@@ -3,6 +3,7 @@
 #include "gateway/keys.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,11 +120,21 @@ bool gateway_keys_remove(struct gateway_keys *k, const char *id) {
     return false;
 }
 
-/* The key with this secret; NULL: none. Keys are compared by their hashes, so the time tells nothing of a secret. */
-static const struct ledger_key *find_made(const struct gateway_keys *k, const char *given) {
+/* The hash of the key that came with the request, which is asked for several times on the request's way, and computed once. */
+static void hash_of_given(const struct http_request *r, const char *given, uint8_t ret[IO_SHA256_SIZE]) {
+    static_assert(sizeof(r->note->hash) == IO_SHA256_SIZE, "a note has room for a hash");
+    struct http_note own = {0}, *note = r->note != NULL ? r->note : &own;
+    if (!note->known) ledger_key_hash(given, note->hash);
+    note->known = true;
+    memcpy(ret, note->hash, IO_SHA256_SIZE);
+}
+
+/* The key that came with the request, if it was made; NULL: it wasn't. Keys are compared by their hashes, so the time tells nothing of a
+ * secret. */
+static const struct ledger_key *find_made(const struct gateway_keys *k, const struct http_request *r, const char *given) {
     uint8_t hash[IO_SHA256_SIZE];
     if (k->n_made == 0) return NULL;
-    ledger_key_hash(given, hash);
+    hash_of_given(r, given, hash);
     for (size_t i = 0; i < k->n_made; i++)
         if (memcmp(k->made[i].hash, hash, sizeof(hash)) == 0) return &k->made[i];
     return NULL;
@@ -152,7 +163,7 @@ static void owner_of_hash(const uint8_t hash[IO_SHA256_SIZE], char ret[GATEWAY_O
 
 static void owner_of_secret(const char *secret, char ret[GATEWAY_OWNER_SIZE]) {
     uint8_t hash[IO_SHA256_SIZE];
-    io_sha256(secret, strlen(secret), hash);
+    ledger_key_hash(secret, hash);
     owner_of_hash(hash, ret);
 }
 
@@ -179,14 +190,17 @@ const struct ledger_key *gateway_keys_made_of(const struct gateway_keys *k, cons
     if (k->n_made == 0) return NULL;
     if (r->behalf != NULL) return made_of_owner(k, r->behalf);
     const char *given = gateway_keys_given(r);
-    return given != NULL ? find_made(k, given) : NULL;
+    return given != NULL ? find_made(k, r, given) : NULL;
 }
 
 void gateway_keys_owner(const struct gateway_keys *k, const struct http_request *r, char ret[GATEWAY_OWNER_SIZE]) {
     const char *given = k->needed && r->behalf == NULL ? gateway_keys_given(r) : NULL;
+    uint8_t hash[IO_SHA256_SIZE];
     ret[0] = '\0';
     if (r->behalf != NULL) snprintf(ret, GATEWAY_OWNER_SIZE, "%s", r->behalf);
-    else if (given != NULL && (k->own == NULL || !same_secret(k->own, given))) owner_of_secret(given, ret);
+    if (given == NULL || (k->own != NULL && same_secret(k->own, given))) return;
+    hash_of_given(r, given, hash);
+    owner_of_hash(hash, ret);
 }
 
 /* A request from within. The key may have gone since it was made. */
@@ -207,7 +221,7 @@ static err_code check_key(const struct gateway_keys *k, const struct http_reques
         err_hint(e, "send it as \"Authorization: Bearer KEY\"");
         return ERR_AUTH;
     }
-    const struct ledger_key *made = find_made(k, given);
+    const struct ledger_key *made = find_made(k, r, given);
     if (made != NULL && ledger_key_expired(made, clock_wall_s())) return err_set(e, ERR_AUTH, "the API key \"%s\" has expired", made->name);
     uint32_t has = allowed(k, given, made);
     if (has == 0) return err_set(e, ERR_AUTH, "the API key is not known here");

@@ -23,6 +23,12 @@ struct http_header {
     const char *name, *value;
 }; /* C strings: a NUL byte in a header is refused */
 
+/* A place for what handlers find out about a request and need again, such as the hash of its key. Zero at first. */
+struct http_note {
+    bool known;
+    uint8_t hash[32];
+};
+
 /* Owned by the exchange, valid as long as it is. */
 struct http_request {
     const char *method;                   /* "GET" */
@@ -35,6 +41,7 @@ struct http_request {
     bool from_loopback;                   /* the peer's address is a loopback one */
     char id[HTTP_ID_SIZE]; /* x-request-id: the client's, if it is fit for headers and logs, else one made here; the response has it */
     const char *behalf;                   /* a request from within (http/within.h): for whom it is; NULL: a client sent it */
+    struct http_note *note;               /* NULL: the request belongs to no exchange */
 };
 
 struct http_server_options {

@@ -148,6 +148,7 @@ static const char *exchange_finish_head(struct http_exchange *x) {
         .headers = headers,
         .n_headers = x->n_marks,
         .body = "",
+        .note = &x->note,
         .from_loopback = x->conn->from_loopback,
     };
     exchange_name(x, http_request_header(r, "x-request-id"));

@@ -38,6 +38,7 @@ struct http_exchange {
     } marks[HTTP_MAX_HEADERS]; /* offsets into head */
     size_t n_marks;
     struct http_request request;
+    struct http_note note;
     uint64_t number;
     size_t held;                      /* bytes that are counted for the body */
     void (*piece_fn)(void *user, const void *data, size_t len); /* takes the body; NULL: it is collected */

@@ -41,6 +41,7 @@ struct http_exchange *http_within_open(const struct http_within_request *r, http
                                        .body = buf_cstr(&x->body),
                                        .body_len = x->body.len,
                                        .from_loopback = true,
+                                       .note = &x->note,
                                        .behalf = arena_strdup(x->arena, r->behalf)};
     snprintf(x->request.id, sizeof(x->request.id), "%s", r->id);
     return x;

@@ -148,6 +148,8 @@ static void fixture_big(struct http_exchange *x, size_t len) {
 static void fixture_on_request(void *user, struct http_exchange *x) {
     struct http_fixture *f = user;
     const struct http_request *r = http_request(x);
+    assert_false(r->note->known); /* each request of a connection has its own */
+    r->note->known = true;
     f->requests++;
     if (strncmp(r->path, "/stream/", 8) == 0) {
         fixture_stream(f, x, (int)strtol(r->path + 8, NULL, 10));

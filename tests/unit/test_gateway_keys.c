@@ -213,10 +213,34 @@ static void requests_from_within_need_their_key(void **state) {
     gateway_keys_done(&k);
 }
 
+/* What is needed to know the key again is computed once for a request, and anew for the next one. */
+static void a_key_is_hashed_once_for_a_request(void **state) {
+    (void)state;
+    struct http_header header = {"Authorization", "Bearer cv-one"};
+    struct http_note note = {0};
+    const struct http_request r = {.method = "GET", .path = "/", .headers = &header, .n_headers = 1, .note = &note};
+    struct gateway_keys k;
+    char owner[GATEWAY_OWNER_SIZE], other[GATEWAY_OWNER_SIZE];
+    struct ledger_key made = {.name = "one", .id = "1"};
+    gateway_keys_init(&k, NULL, 0, NULL);
+    ledger_key_hash("cv-one", made.hash);
+    gateway_keys_add(&k, &made);
+    assert_int_equal(gateway_keys_check(&k, &r, GATEWAY_MAY_ASK, NULL), ERR_OK);
+    gateway_keys_owner(&k, &r, owner);
+    ledger_key_hash("cv-two", note.hash); /* the others take what the first one has found */
+    assert_null(gateway_keys_made_of(&k, &r));
+    gateway_keys_owner(&k, &r, other);
+    assert_string_not_equal(owner, other);
+    note = (struct http_note){0};
+    assert_string_equal(gateway_keys_made_of(&k, &r)->name, "one");
+    gateway_keys_done(&k);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(requests_from_within_need_their_key),
                                        cmocka_unit_test(bind_needs_keys_off_loopback),
                                        cmocka_unit_test(keys_are_compared_whole),
+                                       cmocka_unit_test(a_key_is_hashed_once_for_a_request),
                                        cmocka_unit_test(lines_of_keys_are_read),
                                        cmocka_unit_test(only_admin_keys_administer),
                                        cmocka_unit_test(the_own_key_is_none_that_was_set),
