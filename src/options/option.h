@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Options and subcommands, each from one table: tables/options.def (and the sampling options from tables/sampling.def) and
- * tables/commands.def. Command line > environment (CARAVAN_NAME) > config file > default. `-` and `_` in names mean the same.
+ * tables/commands.def. Command line > environment (CARAVAN_NAME) > config file > default; tables/exclusive.def says which options exclude
+ * each other. `-` and `_` in names mean the same.
  * The parsed values are one struct that main owns; readers may be on any thread once it is filled. It doesn't act on options. */
 #ifndef CARAVAN_OPTIONS_OPTION_H
 #define CARAVAN_OPTIONS_OPTION_H

@@ -322,6 +322,60 @@ static err_code read_config(struct options *o, struct err *e) {
     return code;
 }
 
+/* ---- options that exclude each other ---- */
+
+static const struct exclusive {
+    enum option_id first, second;
+    unsigned commands;
+    const char *why;
+} exclusive_rows[] = {
+#define EXCLUSIVE(first, second, commands, why) {OPT_##first, OPT_##second, commands, why},
+#include "../../tables/exclusive.def"
+#undef EXCLUSIVE
+};
+
+/* An option that was taken back, as by --no-raw or an empty text, isn't given. */
+static bool is_given(const struct options *o, enum option_id id) {
+    enum option_type type = option_rows[id].type;
+    if (!option_is_set(o, id)) return false;
+    if (type == OPTION_FLAG) return option_flag(o, id);
+    return type == OPTION_INT || type == OPTION_NUM || type == OPTION_SIZE || option_text(o, id)[0] != '\0';
+}
+
+/* As its source names it: "--split", "CARAVAN_SPLIT", "split". */
+static void put_name(const struct options *o, enum option_id id, struct buf *out) {
+    char name[OPTION_NAME_MAX];
+    enum option_source source = o->values[id].source;
+    if (source == OPTION_FROM_ENVIRONMENT) buf_append_str(out, option_environment_name(id, name));
+    else buf_printf(out, "%s%s", source == OPTION_FROM_COMMAND_LINE ? "--" : "", option_show_name(id, name));
+}
+
+static err_code refuse_both(const struct options *o, const struct exclusive *x, struct err *e) {
+    struct buf first, second;
+    buf_init(&first, 2 * OPTION_NAME_MAX);
+    buf_init(&second, 2 * OPTION_NAME_MAX);
+    put_name(o, x->first, &first);
+    put_name(o, x->second, &second);
+    err_code code = err_set(e, ERR_USAGE, "\"%s\" and \"%s\" exclude each other for caravan %s: %s", buf_cstr(&first), buf_cstr(&second),
+                            option_command_name(o->command), x->why);
+    err_hint(e, "leave one of them out");
+    buf_done(&first);
+    buf_done(&second);
+    return code;
+}
+
+static err_code check_exclusive(struct options *o, struct err *e) {
+    for (size_t i = 0; i < ARRAY_LEN(exclusive_rows); i++) {
+        const struct exclusive *x = &exclusive_rows[i];
+        if (o->command == COMMAND_NONE || (x->commands >> o->command & 1) == 0) continue;
+        if (!is_given(o, x->first) || !is_given(o, x->second)) continue;
+        enum option_source first = o->values[x->first].source, second = o->values[x->second].source;
+        if (first == second) return refuse_both(o, x, e);
+        option_unset(o, first < second ? x->first : x->second);
+    }
+    return ERR_OK;
+}
+
 err_code options_parse(struct options *o, int argc, char *const *argv, struct err *e) {
     struct line line = {.o = o, .argv = argv, .argc = argc, .e = e};
     err_code code = parse_line(&line);
@@ -330,5 +384,6 @@ err_code options_parse(struct options *o, int argc, char *const *argv, struct er
     if (code || option_flag(o, OPT_HELP) || option_flag(o, OPT_VERSION)) return code;
     code = check_arguments(o, e);
     if (!code) code = read_environment(o, e);
-    return code ? code : read_config(o, e);
+    if (!code) code = read_config(o, e);
+    return code ? code : check_exclusive(o, e);
 }

@@ -219,6 +219,59 @@ static void missing_things_are_named(void **state) {
     assert_string_equal(option_text(&o, OPT_NAME), "--strange");
 }
 
+/* Every pair of the table is refused, and neither option is when it stands alone. */
+static void of_two_that_exclude_each_other_none_loses_silently(void **state) {
+    (void)state;
+    static const char *const pairs[][3] = {
+        {"verify m", "--split 3,1", "--stages 2"}, /* its default, but typed */
+        {"perplexity m f", "--stages 3", "--split 3,1"},
+        {"usage", "--csv", "--json"},
+        {"models", "--names", "--json"},
+        {"models", "--watch", "--names"},
+        {"help", "--man", "--markdown"},
+        {"help", "--completion bash", "--markdown"},
+        {"help", "--completion bash", "--man"},
+        {"run m p", "--raw", "--system words"},
+        {"batch in", "--cancel", "--output out"},
+        {"plan m", "--list", "--fleet pi5-8"},
+        {"plan m", "--buy 5", "--list"},
+    };
+    char line[256], name[64];
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        snprintf(line, sizeof(line), "%s %s %s", pairs[i][0], pairs[i][1], pairs[i][2]);
+        for (int k = 1; k <= 2; k++) {
+            snprintf(name, sizeof(name), "\"%.*s\"", (int)strcspn(pairs[i][k], " "), pairs[i][k]);
+            expect_error(line, ERR_USAGE, name, "leave one of them out");
+        }
+        assert_non_null(strstr(e.text, "exclude each other for caravan "));
+        for (int k = 1; k <= 2; k++) {
+            snprintf(line, sizeof(line), "%s %s", pairs[i][0], pairs[i][k]);
+            expect_ok(line);
+        }
+    }
+    expect_ok("run m p --no-raw --system words");
+    expect_ok("verify m --split= --stages 3");
+}
+
+static void of_two_that_exclude_each_other_the_stronger_source_counts(void **state) {
+    (void)state;
+    write_config("split = 3,1\nstages = 3\n");
+    expect_error("verify m", ERR_USAGE, "\"stages\" and \"split\"", "leave one");
+    expect_ok("up"); /* the file may hold options of other commands */
+    setenv("CARAVAN_STAGES", "4", 1);
+    expect_ok("verify m");
+    assert_string_equal(option_text(&o, OPT_SPLIT), "");
+    assert_int_equal(option_int(&o, OPT_STAGES), 4);
+    expect_ok("verify m --split 1,1");
+    assert_string_equal(option_text(&o, OPT_SPLIT), "1,1");
+    assert_int_equal(option_int(&o, OPT_STAGES), 2);
+    setenv("CARAVAN_SPLIT", "2,2", 1);
+    expect_error("verify m", ERR_USAGE, "\"CARAVAN_STAGES\" and \"CARAVAN_SPLIT\"", "leave one");
+    unsetenv("CARAVAN_SPLIT");
+    unsetenv("CARAVAN_STAGES");
+    write_config("");
+}
+
 static void repeats_are_bounded(void **state) {
     (void)state;
     options_done(&o);
@@ -457,6 +510,8 @@ int main(void) {
         cmocka_unit_test(unknown_names_get_the_nearest),
         cmocka_unit_test(wrong_values_are_explained),
         cmocka_unit_test(missing_things_are_named),
+        cmocka_unit_test(of_two_that_exclude_each_other_none_loses_silently),
+        cmocka_unit_test(of_two_that_exclude_each_other_the_stronger_source_counts),
         cmocka_unit_test(repeats_are_bounded),
         cmocka_unit_test(the_stronger_source_wins),
         cmocka_unit_test(empty_clears),
