@@ -56,10 +56,12 @@ static err_code add(struct api_request *r, const char *data, size_t len, const c
     return code;
 }
 
+bool api_media_is_data(const char *url) { return strncasecmp(url, "data:", 5) == 0; }
+
 err_code api_media_add(struct api_request *r, yyjson_val *base64, const char *at, struct buf *out, struct err *e) {
     if (!yyjson_is_str(base64)) return wrong(e, at, "expected the bytes of a file as base64");
     const char *text = yyjson_get_str(base64);
-    if (strncmp(text, "data:", 5) == 0) return api_media_url(r, base64, at, out, e);
+    if (api_media_is_data(text)) return api_media_url(r, base64, at, out, e);
     return add(r, text, yyjson_get_len(base64), at, out, e);
 }
 
@@ -88,18 +90,25 @@ static err_code add_fetched(struct api_request *r, const char *url, const char *
 
 static bool is_web(const char *url) { return strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0; }
 
-err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, struct buf *out, struct err *e) {
+/* What stands behind the first ";base64," of the address's head; NULL: there is none. */
+static const char *bytes_of(const char *url, size_t len) {
     static const char form[] = ";base64,";
-    enum { HEAD_MOST = 256 };
+    enum { HEAD_MOST = 256, FORM_LEN = sizeof(form) - 1 };
+    size_t most = len < HEAD_MOST ? len : HEAD_MOST;
+    for (size_t i = 0; i + FORM_LEN <= most; i++)
+        if (strncasecmp(url + i, form, FORM_LEN) == 0) return url + i + FORM_LEN;
+    return NULL;
+}
+
+err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, struct buf *out, struct err *e) {
     const char *text = yyjson_get_str(url);
     size_t len = yyjson_get_len(url);
     if (text == NULL) return wrong(e, at, "expected an address");
     if (is_web(text)) return add_fetched(r, text, at, out, e);
-    if (strncmp(text, "data:", 5) != 0)
+    if (!api_media_is_data(text))
         return wrong(e, at,
                      "expected \"data:TYPE;base64,\" and the bytes of the file as base64, or an address that begins with \"https://\"");
-    const char *data = mem_find(text, len < HEAD_MOST ? len : HEAD_MOST, form, strlen(form));
+    const char *data = bytes_of(text, len);
     if (data == NULL) return wrong(e, at, "expected \"data:TYPE;base64,\" and the bytes of the file as base64");
-    data += strlen(form);
     return add(r, data, len - (size_t)(data - text), at, out, e);
 }

@@ -4,9 +4,11 @@
 
 #include <string.h>
 
+#include "api/media.h"
+
 static bool has_type(yyjson_mut_val *v, const char *type) { return yyjson_mut_equals_str(yyjson_mut_obj_get(v, "type"), type); }
 
-static bool is_address(yyjson_mut_val *url) { return yyjson_mut_is_str(url) && strncmp(yyjson_mut_get_str(url), "data:", 5) != 0; }
+static bool is_address(yyjson_mut_val *url) { return yyjson_mut_is_str(url) && !api_media_is_data(yyjson_mut_get_str(url)); }
 
 /* Of the parts of OpenAI's and Anthropic's chats, those that the parsers here don't read: files, and pictures that stand elsewhere. */
 static bool is_elsewhere(yyjson_mut_val *part) {

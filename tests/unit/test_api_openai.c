@@ -440,6 +440,40 @@ static void play(const struct api *api, struct api_request *r, struct buf *out) 
     buf_done(&a.prefix);
 }
 
+/* The letters of a scheme, a media type and ";base64" may have any case (RFC 2397, RFC 3986); those of the bytes count. */
+static void chat_takes_data_addresses(void **state) {
+    (void)state;
+    static const struct {
+        const char *url;
+        err_code code;
+    } cases[] = {{"data:image/png;base64,QUJD", ERR_OK},
+                 {"DATA:image/png;base64,QUJD", ERR_OK},
+                 {"Data:IMAGE/PNG;Base64,QUJD", ERR_OK},
+                 {"data:image/png;name=\\\"a,b\\\";BASE64,QUJD", ERR_OK},
+                 {"data:;base64,QUJD", ERR_OK},
+                 {"data:image/png,QUJD", ERR_INVALID},
+                 {"data:image/png;base64QUJD", ERR_INVALID},
+                 {"data:image/png;base64,", ERR_INVALID},
+                 {"date:image/png;base64,QUJD", ERR_INVALID}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct api_request r;
+        struct err e = {0};
+        char body[300];
+        snprintf(body, sizeof(body),
+                 "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"%s\"}}]}]}",
+                 cases[i].url);
+        yyjson_doc *doc = json_read(body, strlen(body));
+        assert_non_null(doc);
+        api_request_init(&r);
+        err_code code = api_openai_chat.parse(yyjson_doc_get_root(doc), &r, &e);
+        if (code != cases[i].code) fail_msg("%s: %s (%s)", cases[i].url, err_name(code), e.text);
+        assert_int_equal(r.n_media, code == ERR_OK);
+        if (code == ERR_OK) assert_string_equal(r.media[0].data, "QUJD");
+        api_request_done(&r);
+        yyjson_doc_free(doc);
+    }
+}
+
 static void golden(const struct api *api, const char *body, const char *name) {
     struct api_request r;
     struct err e = {0};
@@ -516,6 +550,7 @@ int main(void) {
                                        cmocka_unit_test(known_fields_are_refused_or_ignored),
                                        cmocka_unit_test(chat_continues),
                                        cmocka_unit_test(chat_takes_old_and_sloppy_forms),
+                                       cmocka_unit_test(chat_takes_data_addresses),
                                        cmocka_unit_test(completions_refuses),
                                        cmocka_unit_test(chat_reads),
                                        cmocka_unit_test(seed_minus_one_is_random),

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "cloud/ask.h"
+#include "cloud/pictures.h"
 
 static struct upstream upstream_of(const char *text) {
     struct upstream u = {0};
@@ -205,10 +206,33 @@ static void impossible_is_said(void **state) {
     }
 }
 
+/* A picture that came with the request is no address of another place, however its scheme is written. */
+static void pictures_at_addresses_are_taken_out(void **state) {
+    (void)state;
+    static const struct {
+        const char *url;
+        bool taken;
+    } cases[] = {{"https://a.b/c.png", true}, {"data:image/png;base64,QUJD", false}, {"DATA:image/png;base64,QUJD", false}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char body[200];
+        snprintf(body, sizeof(body), "{\"messages\":[{\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"%s\"}}]}]}",
+                 cases[i].url);
+        yyjson_doc *doc = json_read(body, strlen(body)), *taken = cloud_pictures_take(yyjson_doc_get_root(doc));
+        assert_int_equal(taken != NULL, cases[i].taken);
+        yyjson_doc_free(taken);
+        yyjson_doc_free(doc);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(own_api_travels_unchanged), cmocka_unit_test(system_comes_first), cmocka_unit_test(anthropic_to_openai),
-        cmocka_unit_test(openai_to_anthropic),       cmocka_unit_test(others_to_openai),   cmocka_unit_test(costs_have_a_bound),
+        cmocka_unit_test(pictures_at_addresses_are_taken_out),
+        cmocka_unit_test(own_api_travels_unchanged),
+        cmocka_unit_test(system_comes_first),
+        cmocka_unit_test(anthropic_to_openai),
+        cmocka_unit_test(openai_to_anthropic),
+        cmocka_unit_test(others_to_openai),
+        cmocka_unit_test(costs_have_a_bound),
         cmocka_unit_test(impossible_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
