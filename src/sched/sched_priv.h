@@ -123,8 +123,9 @@ struct sched {
     uint64_t stamp; /* of the last slot kept, or request admitted */
     struct sched_marks marks;
     struct sched_store store;
-    bool store_full;                    /* a stage has had no room for all that was stored */
-    uint32_t n_returning;               /* requests that wait until all stages have gone back to a mark */
+    uint32_t store_wait; /* a stage had no room for all that was stored: it is tried again after so many requests; 0: it had */
+    uint32_t store_calm; /* requests since it last had none */
+    uint32_t n_returning; /* requests that wait until all stages have gone back to a mark */
     struct sched_list queue, prefill, ready, ended; /* queue: in the order of their turns */
     struct sched_turns turns;
     uint32_t n_state[SCHED_STATE_COUNT], n_fresh;
@@ -139,12 +140,12 @@ struct sched {
     clock_us decoded; /* last time that a frame got decode tokens, or that no request was decoding */
     struct engine_op *ops; /* [FRAME_MAX_OPS]: operations of the next frame, in the order of their decision */
     size_t n_ops;
-    struct engine_token *tokens;        /* [n_batch] */
-    const float **rows;                 /* [n_batch]: of tokens that stand for rows */
-    bool frame_rows;                    /* the frame that is being made has some */
+    struct engine_token *tokens; /* [n_batch] */
+    const float **rows; /* [n_batch]: of tokens that stand for rows */
+    bool frame_rows; /* the frame that is being made has some */
     struct sched_time time;
     struct sched_spec_lessons lessons;
-    float own_us;                       /* running mean: microseconds that a guess of the model's own layers takes in the tail */
+    float own_us; /* running mean: microseconds that a guess of the model's own layers takes in the tail */
     uint32_t groups, groups_decoding; /* number of groups of decoding sequences; number of decoding sequences at that decision */
     uint64_t groups_frame, groups_review; /* n_frames at that decision; number of frames after which to decide again */
     uint16_t *answered; /* [n_batch]: which of the expected answers results[i] is */
@@ -259,6 +260,10 @@ void sched_store_spare(struct sched *s, uint32_t slot, uint32_t n_left);
 bool sched_store_is_double(const struct sched *s, const struct sched_slot *sl);
 /* A stage has lost this: the others need not have it, either. */
 void sched_store_lose(struct sched *s, uint64_t key);
+/* Is there no room in the stores for sequences that are elsewhere, too, as far as is known? */
+bool sched_store_is_full(const struct sched *s);
+/* A request has got a slot. */
+void sched_store_admitted(struct sched *s);
 /* Gives up what was saved with this frame or later. */
 void sched_store_forget(struct sched *s, uint32_t frame);
 

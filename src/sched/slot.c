@@ -130,7 +130,7 @@ void sched_slot_park(struct sched *s, uint32_t n) {
     for (uint32_t done = 0; done < n && s->kv_kept > s->kv_parked && sched_slot_ops_room(s);) {
         struct sched_slot *sl = oldest_kept(s, false); /* there is one: kept slots hold these cells */
         done += sl->n;
-        if (s->store_full && sched_store_is_double(s, sl)) {
+        if (sched_store_is_full(s) && sched_store_is_double(s, sl)) {
             evict(s, sl);
             continue;
         }
@@ -391,7 +391,7 @@ static uint32_t find_home(const struct sched *s, uint32_t spare) {
         const struct sched_slot *sl = &s->slots[i];
         if (sl->req == NULL && !sl->kept) return i;
         if (!sl->kept || i == spare) continue;
-        bool is_double = s->store_full && sched_store_is_double(s, sl);
+        bool is_double = sched_store_is_full(s) && sched_store_is_double(s, sl);
         if (home != spare && (home_is_double != is_double ? home_is_double : s->slots[home].used < sl->used)) continue;
         home = i;
         home_is_double = is_double;
@@ -454,6 +454,7 @@ static void place(struct sched *s, clock_us now, struct sched_req *r) {
     struct source from = {.slot = NOWHERE};
     r->stamp = ++s->stamp;
     sched_marks_try_more(&s->marks);
+    sched_store_admitted(s);
     if (s->config.prefix_cache && !r->request.score) { /* what is taken over has no logits */
         from = best_source(s, r);
         if (r->alone == 0 && follow(s, r, &from)) from = (struct source){.slot = NOWHERE};

@@ -7,6 +7,9 @@
 
 #include "sched/sched_priv.h"
 
+/* Memory that was short may be free later. Each try in vain loses some sequences, so the next one comes after twice as many requests. */
+enum { FULL_FOR = 512, FULL_MOST = 65536 };
+
 /* Not sequences with other adapters than usual: their state is another. */
 static bool waits(const struct sched *s, const struct sched_slot *sl) {
     return sl->kept && !sl->stored && sl->variant == 0 && sl->n >= s->config.store_least;
@@ -102,10 +105,21 @@ void sched_store_spare(struct sched *s, uint32_t slot, uint32_t n_left) {
     if (sl->n - n_left >= s->config.store_least && !sched_store_is_double(s, sl)) save(s, slot, n_left == 0);
 }
 
+bool sched_store_is_full(const struct sched *s) { return s->store_calm < s->store_wait; }
+
+/* A try has gone well if nothing is lost for as long as it was waited for. */
+void sched_store_admitted(struct sched *s) {
+    if (s->store_wait > 0 && ++s->store_calm == 2 * s->store_wait) s->store_wait = s->store_calm = 0;
+}
+
 void sched_store_lose(struct sched *s, uint64_t key) {
     const struct sched_stored *x = sched_stored_find(&s->store, key);
     if (x == NULL) return;
-    s->store_full |= !x->mark && !s->config.store_lasts;
+    if (!x->mark && !s->config.store_lasts) {
+        if (s->store_wait == 0) s->store_wait = FULL_FOR;
+        else if (!sched_store_is_full(s) && s->store_wait < FULL_MOST) s->store_wait *= 2;
+        s->store_calm = 0;
+    }
     erase(s, key);
 }
 

@@ -465,10 +465,10 @@ static void test_prefix_copies_go_first(void **state) {
         c.store_least = 20;
         struct table *t = table_create(&c);
         for (uint64_t id = 1; id <= 5; id++) run_beginning(t, id, 100);
-        if (lost) sched_lost(t->s, t->now, find_op(t, ENGINE_OP_SAVE)->key);
         for (uint64_t id = 6; id <= 8; id++) submit_like(t, id, 110, 100, 1);
         pull(t);
         answer_all(t);
+        if (lost) sched_lost(t->s, t->now, find_op(t, ENGINE_OP_SAVE)->key);
         uint32_t saved = count_ops(t, ENGINE_OP_SAVE);
         run_beginning(t, 9, 100);
         struct sched_counts n;
@@ -480,6 +480,53 @@ static void test_prefix_copies_go_first(void **state) {
         assert_int_equal(count_ops(t, ENGINE_OP_LOAD), lost ? 0 : 1);
         table_free(t);
     }
+}
+
+/* Requests that need no room. */
+static void run_quiet(struct table *t, int n) {
+    for (int i = 0; i < n; i++) {
+        t->n_events = t->n_opens = t->n_frames = t->n_answered = 0;
+        run_beginning(t, 5, 100);
+    }
+}
+
+/* Two sequences with one beginning, then one that needs room: is another one stored, or does one of the two go? */
+static bool has_room(struct table *t, uint64_t id) {
+    for (uint64_t i = 0; i < 2; i++) submit_like(t, id + i, 110, 100, 1);
+    pull(t);
+    answer_all(t);
+    run_quiet(t, 1);
+    uint32_t saved = count_ops(t, ENGINE_OP_SAVE);
+    run_beginning(t, id + 2, 100);
+    return count_ops(t, ENGINE_OP_SAVE) > saved;
+}
+
+/* A stage has lost a sequence, and many requests later it may have memory again. If it hasn't, the next try comes after twice as many. */
+static void test_prefix_stored_again(void **state) {
+    (void)state;
+    struct sched_config c = prefix_config(1, 4);
+    c.store_least = 20;
+    struct table *t = table_create(&c);
+    uint64_t id = 5;
+    for (uint64_t i = 1; i <= 5; i++) run_beginning(t, i, 100);
+    sched_lost(t->s, t->now, find_op(t, ENGINE_OP_SAVE)->key);
+    assert_false(has_room(t, id += 3));
+    run_quiet(t, 400);
+    assert_false(has_room(t, id += 3));
+    run_quiet(t, 200);
+    assert_true(has_room(t, id += 3));
+    sched_lost(t->s, t->now, find_op(t, ENGINE_OP_SAVE)->key);
+    run_quiet(t, 900);
+    assert_false(has_room(t, id += 3));
+    run_quiet(t, 200);
+    assert_true(has_room(t, id += 3));
+    run_quiet(t, 1100); /* nothing was lost for long: the next loss is a new matter */
+    assert_true(has_room(t, id += 3));
+    sched_lost(t->s, t->now, find_op(t, ENGINE_OP_SAVE)->key);
+    assert_false(has_room(t, id += 3));
+    run_quiet(t, 600);
+    assert_true(has_room(t, id += 3));
+    table_free(t);
 }
 
 /* Nothing is kept of a frame that a stage could not compute: nor what was stored after it was sent. */
@@ -508,6 +555,7 @@ int main(void) {
         cmocka_unit_test(test_prefix_stored_once),
         cmocka_unit_test(test_prefix_loaded_beside_another),
         cmocka_unit_test(test_prefix_stored_and_lost),
+        cmocka_unit_test(test_prefix_stored_again),
         cmocka_unit_test(test_prefix_stored_and_faulted),
         cmocka_unit_test(test_prefix_copies_go_first),
         cmocka_unit_test(test_prefix_of_a_variant),
