@@ -141,12 +141,15 @@ async function askAfterwards(node, rings, redraw) {
 
 const afterwardsOf = (node, rings) => rings.map((ring) => afterwards.get(`${node.id}/${ring.instance}`)).filter(Boolean)
 
+// With how many threads a stage computes; longer steps may have another number.
+const threadWords = (x) => `${plural(x.threads, 'thread')}${x.threads_batch === x.threads ? '' : ` (${x.threads_batch} for prompts)`}`
+
 function machineCard(node, rings, fail) {
     const losses = lossesOf(node, rings, live.status, live.models ?? [])
     return h('article', { class: 'card machinecard', 'data-key': node.id, 'aria-label': node.name },
         h('header', null, h('span', { class: `swatch back${colourOf(node.id)}` }), h('h3', null, node.name), node.self && h('span', { class: 'chip' }, 'this node'), node.state === 'suspect' && h('span', { class: 'chip warn' }, 'silent'), node.drained && h('span', { class: `chip ${node.stages.length > 0 ? 'warn' : 'good'}` }, node.stages.length > 0 ? 'is being emptied' : 'empty: it can be switched off')),
         memoryBar(node),
-        h('ul', { class: 'points small' }, node.stages.map((x) => h('li', null, `${layerWords(x.first_layer, x.last_layer)} of ${live.status.models.find((m) => m.instance === x.instance)?.name ?? x.instance} on ${x.device || 'its device'}${x.state === 'ready' ? '' : `, ${x.state} ${x.progress} %`}`)), node.stages.length === 0 && h('li', { class: 'muted' }, 'holds no layers')),
+        h('ul', { class: 'points small' }, node.stages.map((x) => h('li', null, `${layerWords(x.first_layer, x.last_layer)} of ${live.status.models.find((m) => m.instance === x.instance)?.name ?? x.instance} on ${x.device || 'its device'}${x.threads > 0 ? `, ${threadWords(x)}` : ''}${x.state === 'ready' ? '' : `, ${x.state} ${x.progress} %`}`)), node.stages.length === 0 && h('li', { class: 'muted' }, 'holds no layers')),
         h('details', { 'data-key': 'devices' }, h('summary', null, 'Devices and links'), table(['Device', 'Memory', 'Reads'], node.devices.map(deviceRow)), table(['Link to', 'Round trip', 'Throughput'], node.links.map((l) => linkRow(l, live.status))), node.quiet && h('p', { class: 'small muted' }, 'It is too busy or too new to be measured.')),
         h('details', { 'data-key': 'loss', ontoggle: (event) => event.target.open && askAfterwards(node, rings, () => fail(null)) }, h('summary', null, 'If this machine goes'), h('ul', { class: 'points small' }, losses.length > 0 ? [...losses, ...afterwardsOf(node, rings)].map((text) => h('li', null, text)) : h('li', null, 'Nothing stops: it holds no layers.'))),
         h('div', { class: 'actions' },

@@ -105,6 +105,7 @@ static void set_metrics(struct gateway *g) {
     metrics_set(&g->metrics, METRIC_CONNECTIONS, http_server_connections(g->http));
     metrics_set(&g->metrics, METRIC_CACHE_MEMORY, g->cache != NULL ? cache_service_held(g->cache) : 0);
     metrics_set(&g->metrics, METRIC_LINK_BYTES, counts.sent);
+    metrics_set(&g->metrics, METRIC_THREADS, counts.threads);
     metrics_set(&g->metrics, METRIC_SPANS, spans.exported);
     metrics_set(&g->metrics, METRIC_SPANS_DROPPED, spans.dropped);
     metrics_set(&g->metrics, METRIC_SPANS_WAITING, spans.waiting);

@@ -40,6 +40,7 @@ typedef void (*backend_event_fn)(void *user, const struct request_event *event);
 struct backend_counts {
     uint64_t tokens;        /* generated, through this node, since it was started */
     uint64_t held, offered; /* bytes of memory: taken by stages, and offered, on all linked machines */
+    uint64_t threads;       /* with which the stages of this machine compute single tokens */
     uint64_t sent;          /* bytes that the ring links of this machine have sent, encrypted */
 };
 

@@ -38,6 +38,7 @@ struct stage_child {
     bool exited;             /* reaped; what it wrote last may still be unread */
     uint64_t room;           /* for its parked sequences, as it was told; 0 at the start */
     struct stage_traffic traffic; /* as last told */
+    struct stage_team team;       /* likewise */
     uint64_t asked;          /* requests since it was started */
     clock_us asked_at;
     struct err why;          /* why it ended, if it said so */
@@ -63,6 +64,8 @@ void stage_child_free(struct stage_child *c) {
 }
 
 const struct stage_traffic *stage_child_traffic(const struct stage_child *c) { return &c->traffic; }
+
+const struct stage_team *stage_child_team(const struct stage_child *c) { return &c->team; }
 
 /* ---- what the child says ---- */
 
@@ -99,6 +102,9 @@ static err_code stage_child_frame(struct stage_child *c, const struct frame_head
         s->cb.on_fault(s->user, c, &fault);
     } else if (h->type == FRAME_TRAFFIC) {
         code = field_decode(stage_traffic_fields(), payload, h->payload_len, &c->traffic, e);
+    } else if (h->type == FRAME_THREADS) {
+        code = field_decode(stage_team_fields(), payload, h->payload_len, &c->team, e);
+        if (code == ERR_OK && s->cb.on_team != NULL) s->cb.on_team(s->user);
     } else if (h->type != FRAME_PONG) {
         s->cb.on_frame(s->user, c, h, payload);
     }

@@ -12,6 +12,7 @@ struct stage_child; /* valid from stages_start until on_exit has returned */
 
 struct stage_child_callbacks {
     void (*on_state)(void *user, struct stage_child *c, const struct stage_state *s);
+    void (*on_team)(void *user); /* stage_child_team has changed; NULL: nobody needs to know */
     /* The stage could not do something; a fatal fault is followed by on_exit. */
     void (*on_fault)(void *user, struct stage_child *c, const struct stage_fault *f);
     /* A frame of another type that a head sends its node (EVENT, LOGITS, TOKENIZED). The payload is valid during the call. */
@@ -32,6 +33,7 @@ uint32_t
 stage_child_origin(const struct stage_child *c); /* the stage of its ring where the trouble began that ended it; mostly the child's own */
 /* What its link to the next stage has carried, as last told; zeros before, and of a ring of one stage. Borrowed. */
 const struct stage_traffic *stage_child_traffic(const struct stage_child *c);
+const struct stage_team *stage_child_team(const struct stage_child *c); /* with how many threads it computes; zeros until it is ready */
 int stage_child_pid(const struct stage_child *c);
 /* ERR_BUSY: the child does not keep up with what was sent to it; more would only take memory. */
 err_code stage_child_check_room(const struct stage_child *c, struct err *e);

@@ -22,6 +22,8 @@ static void record_stages(const struct node *n, struct record *r) {
                                      .fetch = s->fetch,
                                      .aside = o->next_node != n->id && links_outgrown(n->links, o->next_node, o->next_host),
                                      .bytes = hold_bytes(c),
+                                     .threads = stage_child_team(c)->single,
+                                     .threads_batch = stage_child_team(c)->several,
                                      .weights = s->info.bytes_weights,
                                      .kv = s->info.bytes_kv,
                                      .compute = s->info.bytes_compute};

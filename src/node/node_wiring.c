@@ -140,6 +140,8 @@ const struct control_callbacks node_control_callbacks = {.admit = control_admit,
 
 /* ---- stage children ---- */
 
+static void stage_on_team(void *user) { news_own(&((struct node *)user)->news); }
+
 static void stage_on_state(void *user, struct stage_child *c, const struct stage_state *s) {
     hold_on_state(((struct node *)user)->hold, c, s);
 }
@@ -170,8 +172,12 @@ static void stage_on_exit(void *user, struct stage_child *c, const struct err *w
 
 static void stage_on_dial(void *user, uint64_t node, int reply) { callback_ask(((struct node *)user)->callback, node, reply); }
 
-const struct stage_child_callbacks node_stages_callbacks = {
-    .on_dial = stage_on_dial, .on_state = stage_on_state, .on_fault = stage_on_fault, .on_frame = stage_on_frame, .on_exit = stage_on_exit};
+const struct stage_child_callbacks node_stages_callbacks = {.on_dial = stage_on_dial,
+                                                            .on_state = stage_on_state,
+                                                            .on_team = stage_on_team,
+                                                            .on_fault = stage_on_fault,
+                                                            .on_frame = stage_on_frame,
+                                                            .on_exit = stage_on_exit};
 
 /* ---- the models folder ---- */
 
@@ -315,7 +321,10 @@ static void call_count(void *user, struct backend_counts *ret) {
     const struct node *n = user;
     struct stage_child *c;
     *ret = (struct backend_counts){.offered = n->memory, .sent = stages_sent(n->stages)};
-    for (size_t i = 0; (c = stages_get(n->stages, i)) != NULL; i++) ret->held += hold_bytes(c);
+    for (size_t i = 0; (c = stages_get(n->stages, i)) != NULL; i++) {
+        ret->held += hold_bytes(c);
+        ret->threads += stage_child_team(c)->single;
+    }
     for (size_t i = 0; i < n->records.n_linked; i++) {
         const struct record *r = n->records.linked[i];
         ret->offered += r->memory;

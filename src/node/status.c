@@ -47,6 +47,8 @@ static void status_stages(const struct status *all, const struct record *r, yyjs
             yyjson_mut_obj_add_uint(doc, gpu, "bytes", s->on[k].bytes);
         }
         status_traffic(all, r->id, s, doc, o);
+        if (s->threads > 0) yyjson_mut_obj_add_uint(doc, o, "threads", s->threads);
+        if (s->threads > 0) yyjson_mut_obj_add_uint(doc, o, "threads_batch", s->threads_batch);
         if (s->n_cpu_moe > 0) yyjson_mut_obj_add_uint(doc, o, "cpu_moe", s->n_cpu_moe);
         if (s->measured) yyjson_mut_obj_add_real(doc, o, "tokens_per_second", s->tps);
     }

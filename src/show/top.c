@@ -54,25 +54,35 @@ static const char *put_step(const struct ring *r, size_t stage, const char *key,
     return out;
 }
 
-/* Bytes that the stage has sent to the next one, as its machine counts them. false: nothing is known of that. */
-static bool sent_of(yyjson_val *status, const char *instance, uint64_t number, uint64_t *ret) {
-    yyjson_val *node, *stage, *sent;
+/* A figure of the stage, as its machine tells it. false: nothing is known of that. */
+static bool figure_of(yyjson_val *status, const char *instance, uint64_t number, const char *key, uint64_t *ret) {
+    yyjson_val *node, *stage, *figure;
     size_t i, max, k, n;
     yyjson_arr_foreach(json_some(yyjson_obj_get(status, "nodes")), i, max, node)
         yyjson_arr_foreach(json_some(yyjson_obj_get(node, "stages")), k, n, stage) {
         if (strcmp(answer_text(stage, "instance"), instance) != 0 || answer_number(stage, "stage") != number) continue;
-        if ((sent = yyjson_obj_get(stage, "sent_bytes")) == NULL) return false;
-        *ret = yyjson_get_uint(sent);
+        if ((figure = yyjson_obj_get(stage, key)) == NULL) return false;
+        *ret = yyjson_get_uint(figure);
         return true;
     }
     return false;
+}
+
+/* "8", or "4/8": for single tokens and for longer steps. */
+static const char *put_threads(const struct top_look *now, uint64_t stage, const char *instance, char out[STR_SHORT]) {
+    uint64_t single, several;
+    if (!figure_of(now->status, instance, stage, "threads", &single) || !figure_of(now->status, instance, stage, "threads_batch", &several))
+        return "-";
+    snprintf(out, STR_SHORT, single == several ? "%llu" : "%llu/%llu", (unsigned long long)single, (unsigned long long)several);
+    return out;
 }
 
 /* "1.2 MB/s", of the time since the look before; "-": nothing is known. */
 static const char *put_traffic(const struct top_look *now, const struct top_look *before, const struct ring *r, uint64_t stage,
                                const char *instance, char out[STR_SHORT]) {
     uint64_t sent = 0, sent_before = 0;
-    bool known = sent_of(now->status, instance, stage, &sent) && sent_of(before->status, instance, stage, &sent_before);
+    bool known = figure_of(now->status, instance, stage, "sent_bytes", &sent) &&
+                 figure_of(before->status, instance, stage, "sent_bytes", &sent_before);
     if (!known || r->seconds <= 0 || sent < sent_before) return "-";
     char size[STR_SHORT];
     snprintf(out, STR_SHORT, "%s/s", str_size((uint64_t)((double)(sent - sent_before) / r->seconds), size));
@@ -111,7 +121,7 @@ static void put_guesses(const struct ring *r, char out[STR_SHORT]) {
 }
 
 static void put_stage(struct table *t, const struct ring *r, const char *name, yyjson_val *instance, yyjson_val *stage, size_t i,
-                      const char *traffic) {
+                      const char *traffic, const char *threads) {
     char layers[48], compute[STR_SHORT], hop[STR_SHORT], rate[STR_SHORT] = "", guesses[STR_SHORT] = "";
     struct buf state;
     buf_init(&state, 4096);
@@ -133,6 +143,7 @@ static void put_stage(struct table *t, const struct ring *r, const char *name, y
                            put_step(r, i, "compute_us", compute),
                            put_step(r, i, "hop_us", hop),
                            traffic,
+                           threads,
                            rate,
                            guesses,
                            buf_cstr(&state)};
@@ -156,11 +167,11 @@ static void put_instance(struct table *t, const struct top_look *now, const stru
     yyjson_val *stages = yyjson_obj_get(instance, "stages"), *stage;
     for (size_t i = 0; i < yyjson_arr_size(stages); i++)
         if ((stage = stage_of(stages, i)) != NULL) {
-            char traffic[STR_SHORT];
-            put_stage(t, &r, name, instance, stage, i, put_traffic(now, before, &r, i, id, traffic));
+            char traffic[STR_SHORT], threads[STR_SHORT];
+            put_stage(t, &r, name, instance, stage, i, put_traffic(now, before, &r, i, id, traffic), put_threads(now, i, id, threads));
         }
     if (yyjson_arr_size(stages) > 0) return;
-    const char *cells[] = {name, "-", "-", "-", "-", "-", "", "", answer_text(instance, "state")};
+    const char *cells[] = {name, "-", "-", "-", "-", "-", "-", "", "", answer_text(instance, "state")};
     table_row(t, cells);
 }
 
@@ -186,9 +197,9 @@ static void put_sums(const struct top_look *now, const struct top_look *before, 
 }
 
 void top_put(const struct top_look *now, const struct top_look *before, uint32_t width, struct buf *out) {
-    static const struct table_column columns[] = {{"MODEL", 12, false, 0},  {"NODE", 8, false, 0},   {"LAYERS", 0, false, 2},
-                                                  {"COMPUTE", 0, true, 3},  {"HOP", 0, true, 4},     {"SENDS", 0, true, 1},
-                                                  {"TOKENS/S", 0, true, 0}, {"GUESSES", 0, true, 1}, {"STATE", 0, false, 0}};
+    static const struct table_column columns[] = {
+        {"MODEL", 12, false, 0}, {"NODE", 8, false, 0},   {"LAYERS", 0, false, 2},  {"COMPUTE", 0, true, 3}, {"HOP", 0, true, 4},
+        {"SENDS", 0, true, 1},   {"THREADS", 0, true, 1}, {"TOKENS/S", 0, true, 0}, {"GUESSES", 0, true, 1}, {"STATE", 0, false, 0}};
     yyjson_val *model, *instance;
     size_t i, max, k, n, rows = 0;
     struct table *t = table_create(columns, ARRAY_LEN(columns));

@@ -264,6 +264,21 @@ static err_code tell_traffic(struct stage_loop *l, struct err *e) {
     return stage_loop_tell(l, FRAME_TRAFFIC, payload, sizeof(payload), e);
 }
 
+/* The number of threads changes after some hundred frames at the soonest, so it is told at once. */
+static err_code tell_team(struct stage_loop *l, struct err *e) {
+    struct stage_team team = l->told_team;
+    if (!stage_team_of(l->stage, &team) && team.single == 0) { /* they stay as they were loaded */
+        const struct engine_load *load = &l->order.load;
+        team.single = load->n_threads > 0 ? load->n_threads : machine_threads();
+        team.several = load->n_threads_batch > 0 ? load->n_threads_batch : team.single;
+    }
+    if (team.single == l->told_team.single && team.several == l->told_team.several) return ERR_OK;
+    uint8_t payload[FIELD_SIZE(stage_team)];
+    field_put(stage_team_fields(), &team, payload);
+    l->told_team = team;
+    return stage_loop_tell(l, FRAME_THREADS, payload, sizeof(payload), e);
+}
+
 /* ---- work ---- */
 
 err_code stage_loop_send(struct stage_loop *l, struct err *e) {
@@ -432,7 +447,8 @@ static err_code work(struct stage_loop *l, struct err *e) {
         if (fds[SLOT_TEXTS].revents != 0 && (code = stage_head_texts(l, e)) != ERR_OK) return code;
         if (fds[SLOT_IN].revents != 0 && (code = work_ring(l, e)) != ERR_OK) return code;
         if (fds[SLOT_OUT].revents != 0 && (code = work_out(l, e)) != ERR_OK) return code;
-        if ((code = look_at_links(l, e)) != ERR_OK || (code = tell_traffic(l, e)) != ERR_OK) return code;
+        if ((code = look_at_links(l, e)) != ERR_OK || (code = tell_traffic(l, e)) != ERR_OK || (code = tell_team(l, e)) != ERR_OK)
+            return code;
     }
 }
 
@@ -447,7 +463,8 @@ static err_code live(struct stage_loop *l, stage_open_fn open, void *user, struc
     stage_loop_computes(l);
     if ((code = set_phase(l, STAGE_READY, e)) != ERR_OK) return code;
     stage_spin_init(&l->spin, l->order.options.spin_us, l->order.load.n_threads, machine_cores());
-    return work(l, e);
+    code = tell_team(l, e);
+    return code == ERR_OK ? work(l, e) : code;
 }
 
 /* Tells the neighbouring stages the reason before they see their links close. They pass the reason on. */

@@ -22,6 +22,7 @@ struct stage_loop {
     struct pulse pulse_in, pulse_out; /* of the ring's links */
     struct wire_traffic told;   /* to the node, of the link to the next stage */
     clock_us told_at;
+    struct stage_team told_team; /* likewise, with how many threads the stage computes */
     struct stage_order order;
     struct stage_state state;
     struct engine engine;

@@ -112,6 +112,13 @@ err_code stage_create(const struct stage_config *config, struct stage **ret, str
     return ERR_OK;
 }
 
+bool stage_team_of(const struct stage *st, struct stage_team *ret) {
+    if (st->threads.most == 0) return false;
+    ret->single = st->threads.paces[STAGE_THREADS_SINGLE].count;
+    ret->several = st->threads.paces[STAGE_THREADS_SEVERAL].count;
+    return true;
+}
+
 void stage_free(struct stage *st) {
     if (st == NULL) return;
     buf_done(&st->results);

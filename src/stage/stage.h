@@ -43,6 +43,8 @@ struct stage; /* opaque */
 
 err_code stage_create(const struct stage_config *config, struct stage **ret, struct err *e); /* ERR_MEMORY, ERR_INVALID */
 void stage_free(struct stage *st); /* NULL is fine */
+/* The threads that it has chosen to compute with, trials left aside. False: they are those of its load. */
+bool stage_team_of(const struct stage *st, struct stage_team *ret);
 
 /* A frame came on the incoming link of a stage other than the head: COMPUTE, SEQ_OPEN, LOST or FAULT. hop_us: how long it travelled;
  * wait_us: how long it waited here. ERR_STALE: another epoch; ERR_PROTOCOL: not a legal frame here (the link is then closed). *ret is

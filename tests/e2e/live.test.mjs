@@ -48,6 +48,9 @@ await run({
         assert(back.sent_bytes < there.sent_bytes, JSON.stringify({ there, back }))
         const metric = async (node) => Number(/^caravan_link_sent_bytes_total (\d+)$/m.exec(await (await fetch(`${node.api}/metrics`)).text())[1])
         assert(await metric(nodes[0]) >= there.sent_bytes && await metric(nodes[1]) >= back.sent_bytes)
+        assert.deepEqual([there.threads, there.threads_batch, back.threads], [1, 1, 1]) // --threads 1
+        const threads = async (node) => /^caravan_stage_threads (\d+)$/m.exec(await (await fetch(`${node.api}/metrics`)).text())[1]
+        assert.deepEqual(await Promise.all(nodes.map(threads)), ['1', '1']) // each counts its own
         await stopCluster(nodes)
         assert.match(spawnSync(caravan, ['top', ...api], { encoding: 'utf8' }).stderr, /no node answers/)
     },

@@ -36,6 +36,8 @@ test('the cluster: the ring as it is, tokens while they are made, what happens i
     })
     await until('the bytes that were counted on the way', async () => /[1-9][0-9.]* [KM]B so far/.test(await ring.textContent()))
     await shown(view, 'Slowest part:')
+    const holds = view.page.getByRole('article', { name: nodes.find((n) => n.stages.length > 0).name })
+    await holds.getByText(/ of caravan-demo on .*, \d+ threads?/).waitFor()
     await whatIf(view, nodes)
     await view.page.getByRole('button', { name: 'Add a machine' }).click()
     const dialog = view.page.getByRole('dialog')

@@ -117,6 +117,7 @@ struct node_child {
     struct stage_fault fault;
     uint32_t n_faults;
     struct stage_traffic traffic;
+    struct stage_team team;
 };
 
 struct node {
@@ -263,6 +264,10 @@ static inline void on_frame(struct node *n, uint32_t stage, const struct frame_h
         break;
     case FRAME_LOGITS: on_logits(n, payload, h->payload_len); break;
     case FRAME_TRAFFIC: on_traffic(c, payload, h->payload_len); break;
+    case FRAME_THREADS:
+        assert_int_equal(field_decode(stage_team_fields(), payload, h->payload_len, &c->team, &e), ERR_OK);
+        assert_true(c->ready);
+        break;
     case FRAME_DIAL: break; /* its socket is closed: the stage connects by itself */
     default: fail_msg("a %s frame from stage %u", frame_type_name(h->type), stage);
     }

@@ -62,6 +62,8 @@ static void the_state_names_all_nodes(void **state) {
     put_stage(own, "i", 0, STAGE_READY, 100);
     own->stages[0].measured = 1;
     own->stages[0].tps = 12.5;
+    own->stages[0].threads = 3;
+    own->stages[0].threads_batch = 4;
     m->ready = true;
     bench_other_serves(b, "x", bench_other(b), true);
     put_stage(b->records.linked[0], "i", 1, STAGE_LOADING, 40);
@@ -97,6 +99,8 @@ static void the_state_names_all_nodes(void **state) {
                 {"/nodes/1/stages/0/received_bytes", "67"},
                 {"/nodes/1/stages/0/sent_frames", "8"},
                 {"/nodes/0/stages/0/sent_bytes", "missing"},
+                {"/nodes/0/stages/0/threads", "3"},
+                {"/nodes/0/stages/0/threads_batch", "4"},
                 {"/nodes/1/stages/0/fetched", "30"},
                 {"/nodes/1/stages/0/to_fetch", "90"},
                 {"/nodes/1/stages/0/seconds_left", "3"},

@@ -15,12 +15,14 @@ static const char status_before[] = "{\"nodes\":[{\"stages\":[{\"instance\":\"i1
                                     "\"rings\":[{\"instance\":\"i1\",\"tokens\":100,\"stages\":["
                                     "{\"frames\":100,\"compute_us\":400000,\"wait_us\":0,\"hop_us\":90000},{\"frames\":100,\"compute_us\":"
                                     "100000,\"wait_us\":0,\"hop_us\":50000}]}]}";
-static const char status_now[] = "{\"nodes\":[{\"stages\":[{\"instance\":\"i1\",\"stage\":0,\"sent_bytes\":401000}]},{}],\"requests\":5,"
-                                 "\"rings\":[{\"instance\":\"i1\",\"tokens\":150,\"guesses\":{\"text\":{\"made\":100,\"right\":10},\"own\":"
-                                 "{\"made\":730,\"right\":579}},\"stages\":["
-                                 "{\"frames\":110,\"compute_us\":420000,\"wait_us\":0,\"hop_us\":91000},{\"frames\":100,\"compute_us\":"
-                                 "100000,\"wait_us\":0,\"hop_us\":50000}]},"
-                                 "{\"instance\":\"gone\",\"tokens\":7,\"stages\":[]}]}";
+static const char status_now[] =
+    "{\"nodes\":[{\"stages\":[{\"instance\":\"i1\",\"stage\":0,\"sent_bytes\":401000,\"threads\":3,\"threads_batch\":4},"
+    "{\"instance\":\"i1\",\"stage\":1,\"threads\":8,\"threads_batch\":8}]},{}],\"requests\":5,"
+    "\"rings\":[{\"instance\":\"i1\",\"tokens\":150,\"guesses\":{\"text\":{\"made\":100,\"right\":10},\"own\":"
+    "{\"made\":730,\"right\":579}},\"stages\":["
+    "{\"frames\":110,\"compute_us\":420000,\"wait_us\":0,\"hop_us\":91000},{\"frames\":100,\"compute_us\":"
+    "100000,\"wait_us\":0,\"hop_us\":50000}]},"
+    "{\"instance\":\"gone\",\"tokens\":7,\"stages\":[]}]}";
 static const char models_now[] =
     "{\"models\":[{\"name\":\"idle\",\"instances\":[]},"
     "{\"name\":\"a-model-with-quite-a-long-name.Q4_K_M\",\"instances\":[{\"instance\":\"i1\",\"state\":\"ready\",\"requests\":5,"

@@ -130,6 +130,57 @@ static void test_one_stage(void **state) {
     pair_free(p);
 }
 
+/* ---- threads ---- */
+
+/* A machine whose cores are wanted by others, too: with two threads a step takes longer than with one. */
+static struct busy {
+    clock_us now, cpu;
+    uint32_t single, several; /* threads that the stage has asked for */
+} busy;
+
+static clock_us busy_clock(void *user) {
+    (void)user;
+    return busy.now += busy.several > 1 ? 20000 : 8000;
+}
+static clock_us busy_cpu(void *user) {
+    (void)user;
+    return busy.cpu += 100;
+}
+static void busy_threads(void *self, uint32_t single, uint32_t several) {
+    (void)self;
+    busy.single = single;
+    busy.several = several;
+}
+
+/* What the stage says of its threads is what it computes with. */
+static void test_threads_are_told(void **state) {
+    (void)state;
+    for (uint32_t threads = 0; threads <= 2; threads += 2) {
+        struct pair *p = pair_create(1, FRAME_F32);
+        struct engine engine = p->engines[0];
+        struct engine_ops ops = *engine.ops;
+        ops.threads = busy_threads;
+        engine.ops = &ops;
+        struct stage_config c = {
+            .engine = &engine, .n_stage = 1, .epoch = EPOCH, .clock = busy_clock, .cpu_clock = busy_cpu, .threads = threads};
+        const struct engine_op again = {.kind = ENGINE_OP_RM, .p1 = -1};
+        struct stage_team team = {0};
+        busy = (struct busy){.single = 2, .several = 2};
+        stage_free(p->stages[0]);
+        assert_int_equal(stage_create(&c, &p->stages[0], NULL), ERR_OK);
+        open_seq(p, 77);
+        assert_int_equal(stage_team_of(p->stages[0], &team), threads > 0);
+        assert_int_equal(team.several, threads);
+        for (uint32_t i = 0; i < 50; i++) stage_begin(p->stages[0], i, &again, 1, TOKENS, NULL, 3, &p->out);
+        stage_team_of(p->stages[0], &team);
+        assert_true(team.single == threads && team.several == threads / 2);
+        if (threads > 0) assert_true(busy.single == 2 && busy.several == 1);
+        pair_free(p);
+    }
+}
+
+/* ---- two stages ---- */
+
 static void test_two_stages(void **state) {
     (void)state;
     for (uint8_t dtype = 0; dtype < FRAME_DTYPE_COUNT; dtype++) {
@@ -343,10 +394,10 @@ static void test_wrong_place(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_stage),         cmocka_unit_test(test_two_stages),       cmocka_unit_test(test_unaligned),
-        cmocka_unit_test(test_first_stage_fails), cmocka_unit_test(test_last_stage_fails), cmocka_unit_test(test_sampling_fails),
-        cmocka_unit_test(test_open_fails),        cmocka_unit_test(test_refused_batches),  cmocka_unit_test(test_refused_frames),
-        cmocka_unit_test(test_wrong_place),
+        cmocka_unit_test(test_one_stage),      cmocka_unit_test(test_threads_are_told),  cmocka_unit_test(test_two_stages),
+        cmocka_unit_test(test_unaligned),      cmocka_unit_test(test_first_stage_fails), cmocka_unit_test(test_last_stage_fails),
+        cmocka_unit_test(test_sampling_fails), cmocka_unit_test(test_open_fails),        cmocka_unit_test(test_refused_batches),
+        cmocka_unit_test(test_refused_frames), cmocka_unit_test(test_wrong_place),
     };
     return cmocka_run_group_tests_name("pipeline_stage", tests, NULL, NULL);
 }

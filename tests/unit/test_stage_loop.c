@@ -26,6 +26,7 @@ static void answers_on(uint32_t n_stage) {
     for (uint32_t i = 0; i < n_stage; i++) {
         assert_int_equal(child_status(n, i), 0);
         assert_int_equal(n->children[i].n_faults, 0);
+        assert_true(n->children[i].team.single > 0 && n->children[i].team.several == n->children[i].team.single);
     }
     node_free(n);
 }
