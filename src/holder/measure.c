@@ -21,7 +21,7 @@
 
 #define FIRST_US 120000000u /* a model waits for the first measurement at most so long */
 #define MOST_US  900000000u /* the slowest of machines take some minutes */
-enum { GPU_RESERVE = 16, ALL_LAYERS = 1000 }; /* a sixteenth of a GPU is left to others; more layers than any model has */
+enum { ALL_LAYERS = 1000 }; /* more layers than any model has */
 
 struct measure {
     struct measure_parts parts;
@@ -156,7 +156,7 @@ bool measure_runs(const struct measure *m) { return m->child != NULL; }
 const struct profile *measure_profile(const struct measure *m) { return &m->profile; }
 
 static uint64_t measure_gpu_offer(const struct measure *m, const struct profile_device *d) {
-    uint64_t offer = d->memory_free - d->memory_free / GPU_RESERVE;
+    uint64_t offer = profile_gpu_offer(d->memory_free);
     if (m->parts.gpu_memory > 0 && m->parts.gpu_memory < offer) offer = m->parts.gpu_memory;
     return offer > m->parts.moe_cache ? offer - m->parts.moe_cache : 0;
 }

@@ -10,11 +10,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "paper/near.h"
+#include "plan/profile.h"
 
-#define GIB          ((uint64_t)1 << 30)
-#define CARD_RESERVE (GIB * 3 / 4) /* of a graphics card: the driver, the screen */
-#define MAC_UNPACK   0.20 /* as published results show it: their GPUs unpack weights slowly */
-#define AMD_EXPERTS  50e-6 /* likewise: the seconds that their GPUs take to choose the experts of a layer, by Vulkan */
+#define GIB         ((uint64_t)1 << 30)
+#define MAC_UNPACK  0.20 /* as published results show it: their GPUs unpack weights slowly */
+#define AMD_EXPERTS 50e-6 /* likewise: the seconds that their GPUs take to choose the experts of a layer, by Vulkan */
 enum { MOST_GB = 1 << 20 };
 
 static const struct family {
@@ -263,7 +263,7 @@ err_code hardware_own(const char *text, struct hardware *ret, struct err *e) {
  * iogpu.wired_limit_mb raises it). */
 static uint64_t usable(enum hardware_kind kind, uint64_t total) {
     if (kind == HARDWARE_MAC) return total / 4 * 3;
-    return kind == HARDWARE_CARD && total > 2 * CARD_RESERVE ? total - CARD_RESERVE : total - total / 8;
+    return kind == HARDWARE_CARD ? profile_gpu_offer(total) : total - total / 8;
 }
 
 struct plan_device hardware_device(const struct hardware *h) {

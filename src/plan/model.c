@@ -43,6 +43,7 @@ struct plan_source {
     uint8_t *may;           /* [first * (n+1) + end] */
     double factor_kv, factor_compute;
     uint64_t measured[NEEDS_CLASSES]; /* compute buffers and the rest of the process; 0: not known */
+    uint64_t process[NEEDS_CLASSES]; /* of that, the rest of the process */
     uint64_t gpu[NEEDS_CLASSES], apart[NEEDS_CLASSES]; /* compute buffers of GPUs, without experts how much more; 0: not known */
     double factor_weights;  /* of the layout for this processor */
     char whole_reason[256];
@@ -89,6 +90,7 @@ static void source_parts(void *user, uint32_t first, uint32_t end, struct plan_p
     ret->ram = source_compute(s, first, end);
     ret->gpu = (uint64_t)(s->factor_compute * (double)(end == s->layout->n_layer ? s->compute_gpu_tail : s->compute_gpu));
     ret->beside = ret->gpu > ret->ram ? ret->gpu : ret->ram;
+    ret->process = s->process[class] > 0 ? s->process[class] : MODEL_ESTIMATE_FIXED;
     ret->apart = s->most_experts;
     if (s->gpu[class] == 0) return;
     ret->gpu = s->gpu[class];
@@ -302,6 +304,7 @@ void plan_source_measured(struct plan_source *s, const struct needs *n) {
     for (int i = 0; i < NEEDS_CLASSES; i++) {
         uint64_t rest = n->slices[i].compute + n->slices[i].process;
         if (n->slices[i].end > 0) s->measured[i] = rest > MODEL_ESTIMATE_FIXED ? rest : MODEL_ESTIMATE_FIXED;
+        s->process[i] = n->slices[i].process;
         s->gpu[i] = n->slices[i].gpu;
         s->apart[i] = n->slices[i].apart;
     }

@@ -82,6 +82,7 @@ struct plan_parts {
     uint64_t out;      /* the output head and what is shared: beside the last layers */
     uint64_t ram, gpu; /* compute buffers: in RAM where no GPU takes part; else on each GPU */
     uint64_t beside;   /* and in RAM beside GPUs, if anything is computed there */
+    uint64_t process;  /* else the stage's process itself: the program, the vocabulary, graphs, links */
     uint64_t
         apart; /* more of them on each GPU where experts of its layers are in RAM: it computes prompts with a copy of one tensor of them */
 };

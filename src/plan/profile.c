@@ -23,7 +23,7 @@
 #define QUIET    0.8 /* of all cores */
 #define IDLE     0.2  /* processes a core */
 #define AGAIN_US (UINT64_C(600) * 1000000)
-enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20, MOST_TRIES = 6 };
+enum { DISK_PROBE = 32 << 20, MAX_FILE = 1 << 20, MOST_TRIES = 6, GPU_RESERVE = 16 };
 
 uint64_t profile_memory_offer_of(uint64_t available, uint64_t most) {
     uint64_t reserve = available / 8;
@@ -33,6 +33,8 @@ uint64_t profile_memory_offer_of(uint64_t available, uint64_t most) {
 }
 
 uint64_t profile_memory_offer(void) { return profile_memory_offer_of(machine_memory_available(), machine_memory_for_models()); }
+
+uint64_t profile_gpu_offer(uint64_t free) { return free - free / GPU_RESERVE; }
 
 /* ---- measuring ---- */
 

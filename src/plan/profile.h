@@ -43,6 +43,8 @@ struct profile {
 /* Bytes of memory that are free for models now: what the kernel calls available, less an eighth (at least 256 MB) for other programs; at
  * most what the system lets models take. */
 uint64_t profile_memory_offer(void);
+/* What a node offers of the memory that is free on a GPU: a sixteenth is left to others, such as the screen. */
+uint64_t profile_gpu_offer(uint64_t free);
 uint64_t profile_memory_offer_of(uint64_t available, uint64_t most); /* the same, of these figures */
 
 /* Measures all devices, and the disk under the folder `models` (NULL, or not writable: under `path`). threads: those of this machine's

@@ -71,7 +71,7 @@ static bool rest(struct spreading *s, uint32_t ram) {
     struct plan_spread *out = s->out;
     uint64_t layers = (s->at > s->first ? layers_bytes(s, s->first, s->at) : 0) + experts_bytes(s, s->at, s->end);
     bool computes = s->at > s->first || s->apart > s->at;
-    uint64_t compute = out->n_used == 0 ? s->parts.ram + s->parts.out : computes ? s->parts.beside : 0;
+    uint64_t compute = out->n_used == 0 ? s->parts.ram + s->parts.out : computes ? s->parts.beside : s->parts.process;
     if (!s->bounded) return layers == 0;
     if (layers + s->parts.in + compute > s->ram) return false;
     out->layers[ram] = s->at - s->first;

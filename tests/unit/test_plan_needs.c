@@ -120,6 +120,8 @@ static void gpus_count_as_measured(void **state) {
     m->parts(m->user, 0, 4, &after);
     assert_int_equal(after.gpu, 5 << 20);
     assert_int_equal(after.apart, 2 << 20);
+    assert_int_equal(before.process, MODEL_ESTIMATE_FIXED);
+    assert_int_equal(after.process, needs.slices[NEEDS_FIRST].process); /* in RAM, even where GPUs compute everything */
     assert_true(after.beside >= after.ram && after.beside >= before.gpu);
     m->parts(m->user, 4, 8, &after); /* of this class nothing is known */
     assert_true(after.gpu > 7 << 20);

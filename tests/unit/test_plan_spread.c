@@ -13,14 +13,14 @@
 
 enum { LAYERS = 10 };
 
-/* Layers of 10 bytes, an embedding of 7, an output head of 5; compute buffers of 2 in RAM and 3 on GPUs. */
+/* Layers of 10 bytes, an embedding of 7, an output head of 5; compute buffers of 2 in RAM and 3 on GPUs; a process of 1. */
 static uint64_t layers_bytes(void *user, uint32_t first, uint32_t end) {
     (void)user;
     return 10 * (uint64_t)(end - first);
 }
 static void parts(void *user, uint32_t first, uint32_t end, struct plan_parts *ret) {
     (void)user;
-    *ret = (struct plan_parts){.in = first == 0 ? 7 : 0, .out = end == LAYERS ? 5 : 0, .ram = 2, .gpu = 3, .beside = 3};
+    *ret = (struct plan_parts){.in = first == 0 ? 7 : 0, .out = end == LAYERS ? 5 : 0, .ram = 2, .gpu = 3, .beside = 3, .process = 1};
 }
 static uint64_t need(void *user, uint32_t first, uint32_t end) {
     struct plan_parts p;
@@ -51,11 +51,14 @@ static void the_embedding_stays_in_ram(void **state) {
     assert_int_equal(s.n_used, 1);
     assert_int_equal(s.layers[2], LAYERS);
     assert_int_equal(s.bytes[2], 100 + 5 + 3);
-    assert_int_equal(s.bytes[0], 7); /* and no buffer to compute with */
+    assert_int_equal(s.bytes[0], 7 + 1); /* the process, and no buffer to compute with */
     assert_int_equal(s.layers[0], 0);
-    n = node_of(6, 0, 108);
+    n = node_of(7, 0, 108);
     assert_false(plan_spread_make(&model, &n, 0, LAYERS, &s));
     assert_true(plan_spread_make(&model, &n, 1, LAYERS, &s)); /* a later slice has none */
+    assert_int_equal(s.bytes[0], 1);
+    n = node_of(0, 0, 108);
+    assert_false(plan_spread_make(&model, &n, 1, LAYERS, &s)); /* but a process */
 }
 
 static void the_last_layers_and_the_head_go_to_the_fastest(void **state) {
@@ -92,9 +95,9 @@ static void a_gpu_that_shares_ram_takes_from_it(void **state) {
     assert_false(plan_spread_make(&model, &n, 0, LAYERS, &s)); /* 112 bytes in 80, not in 160 */
     assert_true(plan_spread_make(&model, &n, 0, 6, &s));
     assert_int_equal(s.layers[2], 6);
-    n.devices[0].memory = n.memory = 68;
+    n.devices[0].memory = n.memory = 69;
     assert_true(plan_spread_make(&model, &n, 4, LAYERS, &s));
-    assert_int_equal(s.bytes[0] + s.bytes[2], 60 + 5 + 3);
+    assert_int_equal(s.bytes[0] + s.bytes[2], 60 + 5 + 3 + 1);
 }
 
 static void cards_without_ram_hold_all_or_nothing(void **state) {
