@@ -2,8 +2,9 @@
 // Real nodes on loopback, real stages, real links: answers, the loss of a stage, of a node, of the head, of the client; orderly and disorderly ends.
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { Node, ask, demoModel, isAlive, run, sleep, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
+import { Node, ask, demoModel, isAlive, measureAnew, run, sleep, startCluster, stopCluster, streamChat, until } from './lib/cluster.mjs'
 
+measureAnew()
 const story = { messages: [{ role: 'user', content: 'Tell me a story.' }], max_tokens: 200 }
 const three = ['--placement', '3,2,3', '--ctx', '1024', '--parallel', '2']
 const two = ['--placement', '4,4', '--ctx', '1024', '--parallel', '2']

@@ -5,10 +5,11 @@ import { spawn } from 'node:child_process'
 import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { join } from 'node:path'
-import { Node, alone, caravan, childrenOf, demoModel, isAlive, run, sleep, stopCluster, streamChat, until } from './lib/cluster.mjs'
+import { Node, alone, caravan, childrenOf, demoModel, isAlive, measureAnew, run, sleep, stopCluster, streamChat, until } from './lib/cluster.mjs'
 import { Hub } from './lib/hub.mjs'
 import { Terminal, plain } from './lib/terminal.mjs'
 
+measureAnew()
 const tmp = process.env.CARAVAN_TMP
 const small = ['--ctx', '512', '--parallel', '1']
 let homes = 0

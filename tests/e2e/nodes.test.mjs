@@ -4,8 +4,9 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ask, caravan, run, startCluster, stopCluster, until } from './lib/cluster.mjs'
+import { ask, caravan, measureAnew, run, startCluster, stopCluster, until } from './lib/cluster.mjs'
 
+measureAnew()
 const cli = (node, ...args) => execFileSync(caravan, [...args, '--api', node.api.replace('http://', '')], { encoding: 'utf8' })
 
 await run({

@@ -2,8 +2,8 @@
 // Starts and ends real nodes on loopback for end-to-end tests, and asks them things over HTTP. Every process is ended by its id; a node's log is
 // in its folder.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const tmp = process.env.CARAVAN_TMP
@@ -31,6 +31,25 @@ export async function until(what, check, seconds = 120) {
     }
 }
 
+// Each new node would measure its machine: over a second of processor time, and 32 MB to the disk and back. The nodes of tests begin as a node
+// does that is started again: with the figures of an earlier measurement, one for all tests (in the build folder). If they are of other hardware,
+// the node measures. The tests that call measureAnew() have nodes that know nothing of their machine yet.
+let figures = true
+export const measureAnew = () => { figures = false }
+
+function giveFigures(dir) {
+    const kept = join(process.env.CARAVAN_BUILD, 'profile.json'), own = join(dir, 'profile.json')
+    if (!figures || existsSync(own)) return
+    if (!existsSync(kept)) {
+        const made = join(tmp, 'measured.json'), passed = `${kept}.${process.pid}`
+        const done = spawnSync(caravan, ['profile', made, '', '--gpu-layers=0', '--threads=1', '--threads-batch=1'], { encoding: 'utf8' })
+        assert.equal(done.status, 0, done.stderr)
+        writeFileSync(passed, JSON.stringify({ ...JSON.parse(readFileSync(made, 'utf8')), quiet: true })) // what was measured while other tests ran would not be kept
+        renameSync(passed, kept)
+    }
+    writeFileSync(own, JSON.stringify({ ...JSON.parse(readFileSync(kept, 'utf8')), disk_at: `${own}.probe` }))
+}
+
 const started = []
 process.on('exit', () => started.forEach((p) => p.exitCode === null && p.signalCode === null && p.kill('SIGKILL')))
 
@@ -39,6 +58,7 @@ export class Node {
         this.name = name
         this.dir = join(tmp, name)
         mkdirSync(this.dir, { recursive: true })
+        giveFigures(this.dir)
         this.log = join(this.dir, 'log')
         const log = openSync(this.log, 'a')
         const args = ['up', ...options, '--name', name, '--threads', '1', ...(options.includes('--listen') ? [] : ['--listen', '127.0.0.1:0']), '--api', '127.0.0.1:0',
