@@ -6,7 +6,8 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 RELEASE := build/release
 MAKEFLAGS += --no-print-directory
-CTEST := ctest --output-on-failure --no-tests=error -j$(JOBS)
+# Two places a core, and one more: a test takes two, one that mostly waits takes one (cmake/Tests.cmake).
+CTEST := ctest --output-on-failure --no-tests=error -j$(shell echo $$((2 * $(JOBS) + 1)))
 
 .PHONY: program all help demo image screenshots test check lint format zoo bench fuzz install bundle deb clean distclean test-vulkan test-cpus test-arm64 check-macos asan tsan debug sysroot sysroot-test
 .DEFAULT_GOAL := program

@@ -12,6 +12,19 @@ set(CARAVAN_TEST_ENV "CARAVAN_SOURCE=${CMAKE_SOURCE_DIR}" "CARAVAN_BUILD=${CMAKE
     "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp" "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1"
     "UBSAN_OPTIONS=print_stacktrace=1" "ASAN_OPTIONS=detect_odr_violation=0")
 
+# `make test` gives ctest two places a core, and one more. A test takes two places, and these take one: they wait most of the time (for silent
+# peers, beats, timers), and used at most about a third of a core when they were measured. With sanitizers they compute more.
+set(CARAVAN_WAITING_TESTS
+    e2e_bodies_mjs e2e_cache_mjs e2e_carry_mjs e2e_clients_mjs e2e_cloud_mjs e2e_firewall e2e_networks e2e_partition e2e_replan_mjs e2e_stage_drop
+)
+
+# The tests that take longest start first, in this order: none of them runs on alone when the others are over.
+set(CARAVAN_LONG_TESTS
+    e2e_packages_agents e2e_zoo_sequences test_engine_vulkan e2e_page_cluster_mjs clang e2e_replan_mjs e2e_gpu_experts_mjs e2e_networks
+    e2e_gpu_mjs e2e_gpu_cards_mjs e2e_agents_mjs e2e_zoo_talks_mjs e2e_takeover_mjs e2e_prefix_disk_mjs e2e_zoo e2e_rounds e2e_pictures_mjs
+    e2e_prefix_mjs e2e_cloud_mjs e2e_scaling_mjs e2e_stage_loss_mjs
+)
+
 function(caravan_register name label timeout)
     if(CARAVAN_SANITIZE)
         math(EXPR timeout "4 * ${timeout}") # a sanitized program takes several times as long
@@ -20,6 +33,20 @@ function(caravan_register name label timeout)
     endif()
     add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY "${CMAKE_BINARY_DIR}")
     set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout} SKIP_RETURN_CODE 77 ENVIRONMENT "${CARAVAN_TEST_ENV}")
+    set(places 2)
+    if(name IN_LIST CARAVAN_WAITING_TESTS AND NOT CARAVAN_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+        set(places 1)
+    endif()
+    list(FIND CARAVAN_LONG_TESTS ${name} at)
+    if(at GREATER_EQUAL 0)
+        math(EXPR cost "1000 - ${at}")
+        set_tests_properties(${name} PROPERTIES COST ${cost})
+    endif()
+    if(name MATCHES "^(test_engine_vulkan|e2e_gpu.*_mjs)$") # they share compiled shaders: what one compiles, the next one need not
+        set_tests_properties(${name} PROPERTIES RESOURCE_LOCK vulkan)
+    endif()
+    set_tests_properties(${name} PROPERTIES PROCESSORS ${places})
+    set_property(GLOBAL APPEND PROPERTY CARAVAN_TESTS ${name})
 endfunction()
 
 file(GLOB support CONFIGURE_DEPENDS tests/support/*.c)
@@ -172,5 +199,13 @@ foreach(check docs layers lists names style)
     if(EXISTS "${CMAKE_SOURCE_DIR}/tools/check-${check}.sh")
         caravan_register(${check} check 300 ${CMAKE_SOURCE_DIR}/tools/check-${check}.sh)
         caravan_register(${check}_selftest check 300 ${CMAKE_SOURCE_DIR}/tools/check-selftest.sh ${check})
+    endif()
+endforeach()
+
+# A list that names a test that is no more would be wrong without a word.
+get_property(registered GLOBAL PROPERTY CARAVAN_TESTS)
+foreach(name IN LISTS CARAVAN_WAITING_TESTS CARAVAN_LONG_TESTS)
+    if(TARGET caravan AND NOT name IN_LIST registered)
+        message(FATAL_ERROR "cmake/Tests.cmake: there is no test \"${name}\"")
     endif()
 endforeach()

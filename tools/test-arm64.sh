@@ -80,8 +80,9 @@ part_build() {
 part_unit() {
     for test in $TESTS; do need "$ARM/bin/test_$test" "tools/test-arm64.sh build; or TESTS has a name that is no unit test's"; done
     # Tests that have two threads let them wait asleep. Each test's limit is CMake's (cmake/Tests.cmake), which ctest's --timeout doesn't change.
+    # Each takes two of ctest's places.
     # shellcheck disable=SC2086 # the names are words
-    (cd "$ARM" && OMP_WAIT_POLICY=passive timeout 3600 ctest -L unit -R "^test_($(echo $TESTS | tr ' ' '|'))\$" -j"$(nproc)" --output-on-failure --no-tests=error)
+    (cd "$ARM" && OMP_WAIT_POLICY=passive timeout 3600 ctest -L unit -R "^test_($(echo $TESTS | tr ' ' '|'))\$" -j"$((2 * $(nproc)))" --output-on-failure --no-tests=error)
 }
 
 part_verify() {
