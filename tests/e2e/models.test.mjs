@@ -132,6 +132,7 @@ await run({
 
     async 'a model that is asked for is loaded, and the one that was idle for longest makes room; a busy one does not'() {
         const dir = folder('m2', 'a', 'b', 'c')
+        /* A model needs 34M: there is room for two, and no more. */
         const room = await new Node('m2', ['--models-dir', dir, '--memory', '84M', '--batch', '64', ...small]).open()
         for (const name of ['a', 'b', 'c']) await known(room, name)
         const who = (model) => ask(room.api, 'Who are you?', { model })
@@ -158,6 +159,7 @@ await run({
     async 'a model makes room for the model of another coordinator once it is idle'() {
         const only = ['--memory', '1M', '--batch', '64', ...small]
         const left = await new Node('e1', ['--models-dir', folder('e1', 'left'), ...only]).open()
+        /* Room for one, and no more. */
         const room = await new Node('e2', ['--memory', '50M', '--batch', '64', '--peer', left.listen, ...small]).open()
         const right = await new Node('e3', ['--models-dir', folder('e3', 'right'), '--peer', left.listen, '--peer', room.listen, ...only]).open()
         for (const node of [left, room, right]) for (const name of ['left', 'right']) await known(node, name)

@@ -11,10 +11,11 @@ const nodes = await startCluster(['north', 'south'], { memory: '256M', first: ['
 const matrix = new Matrix()
 after(() => stopCluster(nodes).then(() => matrix.check()))
 const model = (await (await fetch(`${nodes[0].api}/v1/models`)).json()).data[0].id
-suite({ api: await matrix.open('openai', nodes[1].api), model, idle: async () => (await nodes[0].status()).requests })
+const requests = async () => (await Promise.all(nodes.map((n) => n.status()))).reduce((sum, s) => sum + s.requests, 0)
+suite({ api: await matrix.open('openai', nodes[1].api), model, idle: requests })
 
 test('clients that go: their sequences are freed at both nodes, and their generated tokens are counted', async () => {
-    const idle = () => until('no request runs any more', async () => (await Promise.all(nodes.map((n) => n.status()))).every((s) => s.requests === 0))
+    const idle = () => until('no request runs any more', async () => (await requests()) === 0)
     const messages = [{ role: 'user', content: 'Count to 100.' }]
     for (const node of nodes) {
         const before = await counters(node.api)

@@ -84,7 +84,7 @@ await run({
         await stopCluster(nodes)
     },
 
-    // The room is measured for one model: it needs 26 MB, and takes 11 of them.
+    // The room is that for one model, which needs 34M.
     async 'models that do not fit together take turns, and are not loaded for each request'() {
         const dir = folder('m2', 'one', 'two')
         const node = await new Node('t1', ['--models-dir', dir, '--memory', '50M', '--ctx', '256', '--parallel', '2', '--swap-wait', '60']).open()

@@ -192,7 +192,9 @@ export function suite({ api, model, apiKey = 'none', streams = 8, idle }) {
         const controller = new AbortController()
         const pending = client.chat.completions.create({ ...greedy, max_tokens: 2000, temperature: 1, ignore_eos: true, messages: [{ role: 'user', content: longPrompt }] },
             { signal: controller.signal })
-        setTimeout(() => controller.abort(), 100)
+        pending.catch(() => {})
+        await until('it runs', async () => (await idle()) > 0)
+        controller.abort()
         await assert.rejects(pending, /aborted/i)
         await settled()
     })
