@@ -16,6 +16,7 @@ set(CARAVAN_TEST_ENV "CARAVAN_SOURCE=${CMAKE_SOURCE_DIR}" "CARAVAN_BUILD=${CMAKE
 # peers, beats, timers), and used at most about a third of a core when they were measured. With sanitizers they compute more.
 set(CARAVAN_WAITING_TESTS
     e2e_bodies_mjs e2e_cache_mjs e2e_carry_mjs e2e_clients_mjs e2e_cloud_mjs e2e_firewall e2e_networks e2e_partition e2e_replan_mjs e2e_stage_drop
+    e2e_stage_loss_mjs
 )
 
 # The tests that take longest start first, in this order: none of them runs on alone when the others are over.
