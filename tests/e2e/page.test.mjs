@@ -170,6 +170,55 @@ test('pictures go along, small enough; a model that takes none says so, and is a
     await view.close()
 })
 
+// What servers can't decode is drawn anew: by what the file is, not by its name. A camera's note on how it was held is carried out, and left out.
+test('pictures of every form that the browser reads are sent as PNG or JPEG', async () => {
+    const view = await chat({ expected: [/status of [45]/] })
+    // A picture of this width and height in a form; noise: of that every point differs. The upper left is red, the lower left can be seen through.
+    const made = async (type, width, height, noise = false) => Buffer.from(await view.page.evaluate(([type, width, height, noise]) => {
+        const canvas = Object.assign(document.createElement('canvas'), { width, height }), context = canvas.getContext('2d')
+        if (noise) {
+            const points = context.createImageData(width, height)
+            for (let i = 0, x = 1; i < points.data.length; i++) points.data[i] = i % 4 === 3 ? 255 : (x = (x * 48271) % 2147483647) & 255
+            context.putImageData(points, 0, 0)
+        } else {
+            context.fillStyle = 'red'
+            context.fillRect(0, 0, width, height / 2)
+        }
+        return canvas.toDataURL(type, 1).split(',')[1]
+    }, [type, width, height, noise]), 'base64')
+    const jpeg = await made('image/jpeg', 60, 20), tiff = [0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0] // held so that it has to be turned to the right
+    const turned = Buffer.concat([jpeg.subarray(0, 2), Buffer.from([0xff, 0xe1, 0, 2 + 6 + tiff.length]), Buffer.from('Exif\0\0'), Buffer.from(tiff), jpeg.subarray(2)])
+    const bmp = Buffer.alloc(54 + 8)
+    bmp.write('BM')
+    bmp.writeUInt32LE(bmp.length, 2)
+    for (const [at, value] of [[10, 54], [14, 40], [18, 2], [22, 1], [26, 1 | (24 << 16)], [34, 8]]) bmp.writeUInt32LE(value, at)
+    const webp = await made('image/webp', 40, 30), noise = await made('image/webp', 1200, 1000, true), png = await made('image/png', 50, 10), points = await made('image/png', 1000, 900, true)
+    assert.equal(webp.toString('latin1', 8, 12), 'WEBP')
+    assert.ok(points.length > 2 << 20)
+    const files = [ // name, type, bytes; the form and size that is sent; the very bytes?
+        ['a.webp', 'image/webp', webp, 'png', 40, 30], ['wrong.png', 'image/png', webp, 'png', 40, 30], ['none', '', webp, 'png', 40, 30],
+        ['b.bmp', 'image/bmp', bmp, 'png', 2, 1], ['noise.webp', 'image/webp', noise, 'jpeg', 1200, 1000], ['points.png', 'image/png', points, 'jpeg', 1000, 900],
+        ['turned.jpg', 'image/jpeg', turned, 'jpeg', 20, 60], ['c.jpg', 'image/jpeg', jpeg, 'jpeg', 60, 20, true], ['d.jpg', 'image/jpeg', png, 'png', 50, 10, true],
+    ]
+    await view.page.locator('input[type=file]').setInputFiles(files.map(([name, mimeType, buffer]) => ({ name, mimeType, buffer })))
+    for (const [name] of files) await view.page.getByRole('button', { name: `Remove ${name}` }).waitFor()
+    const [request] = await Promise.all([view.page.waitForRequest('**/v1/chat/completions'), send(view, 'What are these?')])
+    const sent = request.postDataJSON().messages[0].content.filter((part) => part.type === 'image_url').map((part) => part.image_url.url)
+    assert.equal(sent.length, files.length)
+    for (const [i, [name, , buffer, form, width, height, same]] of files.entries()) {
+        const bytes = Buffer.from(sent[i].split(',')[1], 'base64'), magic = bytes.toString('hex', 0, 3)
+        assert.ok(sent[i].startsWith(`data:image/${form};base64,`), `${name}: ${sent[i].slice(0, 30)}`)
+        assert.equal(magic, form === 'png' ? '89504e' : 'ffd8ff', name)
+        assert.ok(bytes.length <= 2 << 20, `${name}: ${bytes.length} bytes`)
+        assert.equal(bytes.equals(buffer), same ?? false, name)
+        assert.equal(bytes.includes('Exif'), false, name)
+        const size = await view.page.evaluate((url) => createImageBitmap(new Blob([Uint8Array.from(atob(url.split(',')[1]), (c) => c.charCodeAt(0))])).then((b) => [b.width, b.height]), sent[i])
+        assert.deepEqual(size, [width, height], name)
+    }
+    await answer(view).getByRole('alert').waitFor()
+    await view.close()
+})
+
 test('reasoning is folded away; a call of a tool is shown, and its result goes back to the model', async () => {
     const view = await chat({ model: 'hermes' })
     await view.page.getByRole('button', { name: 'Settings' }).click()
