@@ -6,7 +6,6 @@
 #include <strings.h>
 
 #include "base/base64.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "model/hash.h"
 
@@ -90,17 +89,9 @@ static err_code add_fetched(struct api_request *r, const char *url, const char *
 
 static bool is_web(const char *url) { return strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0; }
 
-/* What stands behind the first ";base64," of the address's head; NULL: there is none. */
-static const char *bytes_of(const char *url, size_t len) {
-    static const char form[] = ";base64,";
-    enum { HEAD_MOST = 256, FORM_LEN = sizeof(form) - 1 };
-    size_t most = len < HEAD_MOST ? len : HEAD_MOST;
-    for (size_t i = 0; i + FORM_LEN <= most; i++)
-        if (strncasecmp(url + i, form, FORM_LEN) == 0) return url + i + FORM_LEN;
-    return NULL;
-}
-
 err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, struct buf *out, struct err *e) {
+    static const char form[] = ";base64";
+    enum { HEAD_MOST = 256, FORM = sizeof(form) - 1 };
     const char *text = yyjson_get_str(url);
     size_t len = yyjson_get_len(url);
     if (text == NULL) return wrong(e, at, "expected an address");
@@ -108,7 +99,9 @@ err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, s
     if (!api_media_is_data(text))
         return wrong(e, at,
                      "expected \"data:TYPE;base64,\" and the bytes of the file as base64, or an address that begins with \"https://\"");
-    const char *data = bytes_of(text, len);
-    if (data == NULL) return wrong(e, at, "expected \"data:TYPE;base64,\" and the bytes of the file as base64");
+    const char *comma = memchr(text, ',', len < HEAD_MOST ? len : HEAD_MOST);
+    if (comma == NULL || comma - text < FORM || strncasecmp(comma - FORM, form, FORM) != 0)
+        return wrong(e, at, "expected \"data:TYPE;base64,\" and the bytes of the file as base64");
+    const char *data = comma + 1;
     return add(r, data, len - (size_t)(data - text), at, out, e);
 }

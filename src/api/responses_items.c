@@ -80,8 +80,9 @@ static err_code wrong_item(struct err *e, size_t i, const char *what, const char
 /* A picture or a sound of a message: its mark. A file is refused, because an answer to the rest would answer another question. */
 static err_code append_media(struct api_request *r, yyjson_val *part, size_t i, size_t k, struct buf *out, struct err *e) {
     struct err_place at = err_place("input[%zu].content[%zu]", i, k);
-    if (is_type(part, "input_image") && yyjson_is_str(yyjson_obj_get(part, "image_url")))
-        return api_media_url(r, yyjson_obj_get(part, "image_url"), err_place("%s.image_url", at.text).text, out, e);
+    yyjson_val *image = yyjson_obj_get(part, "image_url"), *url = yyjson_is_obj(image) ? yyjson_obj_get(image, "url") : image;
+    if (is_type(part, "input_image") && url != NULL && !yyjson_is_null(url))
+        return api_media_url(r, url, err_place("%s.image_url", at.text).text, out, e);
     if (is_type(part, "input_audio")) return api_media_add(r, yyjson_obj_get(yyjson_obj_get(part, "input_audio"), "data"), at.text, out, e);
     return err_set_field(e, ERR_UNSUPPORTED, err_place("%s.type", at.text).text,
                          "only text, pictures in \"image_url\" and sounds are supported");

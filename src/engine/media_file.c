@@ -19,8 +19,10 @@ static err_code broken(const char *format, const char *what, struct err *e) {
 static err_code check_size(const char *format, uint64_t width, uint64_t height, struct err *e) {
     if (width == 0 || height == 0) return broken(format, "it has no pixels", e);
     if (width <= MEDIA_MAX_SIDE && height <= MEDIA_MAX_SIDE && width * height <= MEDIA_MAX_PIXELS) return ERR_OK;
-    err_set(e, ERR_INVALID, "a picture of %llu x %llu pixels, at most %d million are taken", (unsigned long long)width,
-            (unsigned long long)height, MEDIA_MAX_PIXELS / 1000000);
+    bool wide = width * height <= MEDIA_MAX_PIXELS;
+    struct err_place most = wide ? err_place("%d in a side", MEDIA_MAX_SIDE) : err_place("%d million", MEDIA_MAX_PIXELS / 1000000);
+    err_set(e, ERR_INVALID, "a picture of %llu x %llu pixels, at most %s are taken", (unsigned long long)width, (unsigned long long)height,
+            most.text);
     err_hint(e, "make it smaller: models see no more than one or two million");
     return ERR_INVALID;
 }
@@ -150,12 +152,21 @@ static const struct {
     {"WAV", 0, 4, "RIFF", "WAVE", MEDIA_SOUND, check_wav},
     {"MP3", 0, 3, "ID3", NULL, MEDIA_SOUND, check_mp3},
     {"WebP", 0, 4, "RIFF", "WEBP", MEDIA_PICTURE, NULL},
-    {"AVIF or HEIC", 4, 4, "ftyp", NULL, MEDIA_PICTURE, NULL},
+    {"AVIF", 4, 4, "ftyp", "avif", MEDIA_PICTURE, NULL},
+    {"AVIF", 4, 4, "ftyp", "avis", MEDIA_PICTURE, NULL},
+    {"HEIC", 4, 4, "ftyp", "heic", MEDIA_PICTURE, NULL},
+    {"HEIC", 4, 4, "ftyp", "heix", MEDIA_PICTURE, NULL},
+    {"AVIF or HEIC", 4, 4, "ftyp", "mif1", MEDIA_PICTURE, NULL},
+    {"AVIF or HEIC", 4, 4, "ftyp", "msf1", MEDIA_PICTURE, NULL},
+    {"MP4 or M4A", 4, 4, "ftyp", NULL, MEDIA_SOUND, NULL},
     {"TIFF", 0, 4, "II*\0", NULL, MEDIA_PICTURE, NULL},
     {"TIFF", 0, 4, "MM\0*", NULL, MEDIA_PICTURE, NULL},
     {"SVG", 0, 4, "<svg", NULL, MEDIA_PICTURE, NULL},
+    {"XML (SVG)", 0, 5, "<?xml", NULL, MEDIA_PICTURE, NULL},
+    {"PDF", 0, 5, "%PDF-", NULL, MEDIA_PICTURE, NULL},
     {"FLAC", 0, 4, "fLaC", NULL, MEDIA_SOUND, NULL},
     {"Ogg", 0, 4, "OggS", NULL, MEDIA_SOUND, NULL},
+    {"WebM", 0, 4, "\x1a\x45\xdf\xa3", NULL, MEDIA_SOUND, NULL},
 };
 
 static bool has_mark(size_t i, const uint8_t *data, size_t len) {

@@ -282,6 +282,55 @@ static void requests_of_agents(void **state) {
         NULL, "responses_agent.txt");
 }
 
+/* However an API or a client writes the address, the picture is kept once, under one mark. */
+static void a_picture_has_one_mark(void **state) {
+    (void)state;
+#define CHAT(image)      "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":" image "}]}]}"
+#define RESPONSES(image) "{\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"image_url\":" image "}]}]}"
+    static const struct {
+        const struct api *api;
+        const char *body;
+    } cases[] = {
+        {&api_openai_chat, CHAT("{\"url\":\"data:image/png;base64,AAAA\"}")},
+        {&api_openai_chat, CHAT("\"DATA:image/png;name=a.png;BASE64,AAAA\"")},
+        {&api_openai_responses, RESPONSES("\"data:;base64,AAAA\"")},
+        {&api_openai_responses, RESPONSES("{\"url\":\"data:image/png;base64,AAAA\"}")},
+        {&api_anthropic,
+         "{\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"source\":{\"type\":\"base64\","
+         "\"media_type\":\"image/png\",\"data\":\"AAAA\"}}]}]}"},
+        {&api_ollama_chat, "{\"messages\":[{\"role\":\"user\",\"content\":\"\",\"images\":[\"AAAA\",\"Data:image/png;Base64,AAAA\"]}]}"},
+    };
+    char mark[REQUEST_MARK_SIZE] = "";
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct api_request r;
+        struct err e = {0};
+        api_request_init(&r);
+        if (parse(cases[i].api, cases[i].body, &r, &e) != ERR_OK) fail_msg("%s: %s", cases[i].body, e.text);
+        assert_int_equal(r.n_media, 1);
+        assert_string_equal(r.media[0].data, "AAAA");
+        if (i == 0) memcpy(mark, r.media[0].mark, sizeof(mark));
+        assert_string_equal(r.media[0].mark, mark);
+        api_request_done(&r);
+    }
+    static const struct bad no_base64[] = {
+        {CHAT("\"data:image/png,AAAA\""), "messages[0].content[0].image_url"},
+        {CHAT("\"data:image/png;base64\""), "messages[0].content[0].image_url"},
+        {CHAT("\"data:,;base64,AAAA\""), "messages[0].content[0].image_url"},
+        {CHAT("\"data:\""), "messages[0].content[0].image_url"},
+    };
+    expect_bad(&api_openai_chat, no_base64, ARRAY_LEN(no_base64));
+    static const struct bad no_address[] = {
+        {RESPONSES("5"), "input[0].content[0].image_url"},
+        {RESPONSES("{\"url\":null}"), "input[0].content[0].type"},
+        {RESPONSES("null"), "input[0].content[0].type"},
+    };
+    expect_bad(&api_openai_responses, no_address, ARRAY_LEN(no_address));
+    static const struct bad no_place[] = {{"{\"prompt\":\"a [img-1]\",\"image_data\":[{\"data\":\"AAAA\",\"id\":1}]}", "image_data"}};
+    expect_bad(&api_llama_completion, no_place, ARRAY_LEN(no_place));
+#undef CHAT
+#undef RESPONSES
+}
+
 /* When they get this error, the threads of the SDK send whole conversations instead. */
 static void anthropic_thread_error(void **state) {
     (void)state;
@@ -408,10 +457,16 @@ static void answers(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(anthropic_refuses),      cmocka_unit_test(ollama_refuses), cmocka_unit_test(ollama_keeps),
-        cmocka_unit_test(responses_refuse),       cmocka_unit_test(requests),       cmocka_unit_test(requests_of_agents),
-        cmocka_unit_test(anthropic_thread_error), cmocka_unit_test(answers),        cmocka_unit_test(cut_answers),
-        cmocka_unit_test(tools_mean_the_same)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(anthropic_refuses),
+                                       cmocka_unit_test(ollama_refuses),
+                                       cmocka_unit_test(ollama_keeps),
+                                       cmocka_unit_test(responses_refuse),
+                                       cmocka_unit_test(requests),
+                                       cmocka_unit_test(requests_of_agents),
+                                       cmocka_unit_test(a_picture_has_one_mark),
+                                       cmocka_unit_test(anthropic_thread_error),
+                                       cmocka_unit_test(answers),
+                                       cmocka_unit_test(cut_answers),
+                                       cmocka_unit_test(tools_mean_the_same)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,19 +206,30 @@ static void impossible_is_said(void **state) {
     }
 }
 
-/* A picture that came with the request is no address of another place, however its scheme is written. */
 static void pictures_at_addresses_are_taken_out(void **state) {
     (void)state;
     static const struct {
-        const char *url;
+        const char *part;
         bool taken;
-    } cases[] = {{"https://a.b/c.png", true}, {"data:image/png;base64,QUJD", false}, {"DATA:image/png;base64,QUJD", false}};
+    } cases[] = {
+        {"{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://example.org/a.png\"}}", true},
+        {"{\"type\":\"image_url\",\"image_url\":\"https://example.org/a.png\"}", true},
+        {"{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":\"https://example.org/a.png\"}}", true},
+        {"{\"type\":\"file\",\"file\":{\"file_id\":\"a\"}}", true},
+        {"{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AAAA\"}}", false},
+        {"{\"type\":\"image_url\",\"image_url\":\"DATA:image/png;BASE64,AAAA\"}", false},
+        {"{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"data\":\"AAAA\"}}", false},
+        {"{\"type\":\"text\",\"text\":\"https://example.org/a.png\"}", false},
+    };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        char body[200];
-        snprintf(body, sizeof(body), "{\"messages\":[{\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"%s\"}}]}]}",
-                 cases[i].url);
+        char body[256];
+        snprintf(body, sizeof(body), "{\"messages\":[{\"role\":\"user\",\"content\":[%s]}]}", cases[i].part);
         yyjson_doc *doc = json_read(body, strlen(body)), *taken = cloud_pictures_take(yyjson_doc_get_root(doc));
-        assert_int_equal(taken != NULL, cases[i].taken);
+        if ((taken != NULL) != cases[i].taken) fail_msg("%s: %s", cases[i].part, taken != NULL ? "taken out" : "left");
+        char *text = taken != NULL ? yyjson_write(taken, 0, NULL) : NULL;
+        if (text != NULL)
+            assert_string_equal(text, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"[picture]\"}]}]}");
+        free(text);
         yyjson_doc_free(taken);
         yyjson_doc_free(doc);
     }
@@ -226,14 +237,10 @@ static void pictures_at_addresses_are_taken_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pictures_at_addresses_are_taken_out),
-        cmocka_unit_test(own_api_travels_unchanged),
-        cmocka_unit_test(system_comes_first),
-        cmocka_unit_test(anthropic_to_openai),
-        cmocka_unit_test(openai_to_anthropic),
-        cmocka_unit_test(others_to_openai),
-        cmocka_unit_test(costs_have_a_bound),
-        cmocka_unit_test(impossible_is_said),
+        cmocka_unit_test(own_api_travels_unchanged), cmocka_unit_test(system_comes_first),
+        cmocka_unit_test(anthropic_to_openai),       cmocka_unit_test(openai_to_anthropic),
+        cmocka_unit_test(others_to_openai),          cmocka_unit_test(costs_have_a_bound),
+        cmocka_unit_test(impossible_is_said),        cmocka_unit_test(pictures_at_addresses_are_taken_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

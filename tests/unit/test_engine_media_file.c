@@ -174,9 +174,9 @@ static void sizes_are_read_and_bounded(void **state) {
     jpeg[13] = jpeg[15] = 0xFF;
     gif[7] = gif[9] = 0xFF;
     bmp[20] = 1;
-    expect(jpeg, sizeof(jpeg), ERR_INVALID, "million");
-    expect(gif, sizeof(gif), ERR_INVALID, "million");
-    expect(bmp, sizeof(bmp), ERR_INVALID, "million");
+    expect(jpeg, sizeof(jpeg), ERR_INVALID, "at most");
+    expect(gif, sizeof(gif), ERR_INVALID, "at most");
+    expect(bmp, sizeof(bmp), ERR_INVALID, "at most");
     jpeg[13] = jpeg[14] = 0;
     expect(jpeg, sizeof(jpeg), ERR_INVALID, "no pixels");
     struct buf b;
@@ -226,14 +226,32 @@ static void a_sound_of_hours_is_refused(void **state) {
     free(mp3);
 }
 
+static void the_bound_that_a_picture_breaks_is_named(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t width, height;
+        const char *says;
+    } cases[] = {{40000, 10, "40000 x 10 pixels, at most 32768 in a side"},
+                 {10, 32769, "at most 32768 in a side"},
+                 {30000, 30000, "at most 34 million"}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf b;
+        begin_png(&b, cases[i].width, cases[i].height, 8, 2, false);
+        expect(b.data, b.len, ERR_INVALID, cases[i].says);
+        buf_done(&b);
+    }
+}
+
 static void unknown_formats_are_named(void **state) {
     (void)state;
     static const struct {
         const char *bytes, *says;
         size_t len;
-    } cases[] = {{"RIFF....WEBPVP8 ", "WebP", 16},      {"fLaC............", "FLAC", 16},       {"....ftypheic....", "AVIF or HEIC", 16},
-                 {"II*\0............", "TIFF", 16},     {"hello, I am text", "no picture", 16}, {"", "no picture", 0},
-                 {"RIFF....AVI LIST", "no picture", 16}};
+    } cases[] = {
+        {"RIFF....WEBPVP8 ", "WebP", 16},       {"fLaC............", "FLAC", 16},       {"....ftypheic....", "HEIC files", 16},
+        {"II*\0............", "TIFF", 16},      {"hello, I am text", "no picture", 16}, {"", "no picture", 0},
+        {"RIFF....AVI LIST", "no picture", 16}, {"....ftypavif....", "AVIF files", 16}, {"....ftypM4A ....", "MP4 or M4A files", 16},
+        {"<?xml version=\"1", "SVG", 16},       {"%PDF-1.7........", "PDF files", 16},  {"\x1a\x45\xdf\xa3............", "WebM", 16}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) expect((const uint8_t *)cases[i].bytes, cases[i].len, ERR_INVALID, cases[i].says);
 }
 
@@ -271,6 +289,7 @@ int main(void) {
         cmocka_unit_test(sizes_are_read_and_bounded),
         cmocka_unit_test(sounds_have_a_length),
         cmocka_unit_test(a_sound_of_hours_is_refused),
+        cmocka_unit_test(the_bound_that_a_picture_breaks_is_named),
         cmocka_unit_test(unknown_formats_are_named),
         cmocka_unit_test(cut_files_are_no_harm),
     };
