@@ -121,11 +121,15 @@ static bool is_gguf(const char *name) {
 
 static bool may_be_one(const char *name) { return is_gguf(name) && str_find_nocase(name, "mmproj") != NULL; }
 
-/* How many letters of the model's name, from its beginning, stand in the projector's. 0: fewer than LEAST, which are there by chance. */
+/* How many letters of the model's name, from its beginning, stand in the projector's, but not in its "mmproj". 0: fewer than LEAST, which
+ * are there by chance. */
 static size_t in_common(const char *name, const char *model) {
     enum { LEAST = 3 };
+    static const char word[] = "mmproj";
+    const char *own = str_find_nocase(name, word);
     size_t best = 0;
     for (const char *at = name; *at != '\0'; at++) {
+        if (own != NULL && at >= own && at < own + strlen(word)) continue;
         size_t n = 0;
         while (at[n] != '\0' && strncasecmp(at, model, n + 1) == 0) n++;
         if (n > best) best = n;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ask, caravan, measureAnew, run, startCluster, stopCluster, until } from './lib/cluster.mjs'
+import { Node, ask, caravan, measureAnew, run, startCluster, stopCluster, until } from './lib/cluster.mjs'
 
 measureAnew()
 const cli = (node, ...args) => execFileSync(caravan, [...args, '--api', node.api.replace('http://', '')], { encoding: 'utf8' })
@@ -35,5 +35,13 @@ await run({
         assert(links.length === 1 && links[0].bytes_per_second > 0)
         const learnt = JSON.parse(readFileSync(join(nodes[0].dir, 'learnt.json'), 'utf8')).learnt
         assert(learnt.length === 2 && learnt.every((l) => l.arch === 'llama' && l.compute >= 0.5 && l.kv <= 2), JSON.stringify(learnt))
+    },
+    async 'a machine is measured with the threads that its stages use'() {
+        for (const [name, options, words] of [['single', [], '1 thread'], ['several', ['--threads-batch', '3'], '1 and 3 threads']]) {
+            const node = await new Node(name, ['--memory', '64M', '--models-dir', process.env.CARAVAN_TMP, ...options]).open()
+            const { devices } = await until(`${name} is measured`, async () => (await node.status()).nodes.find((n) => n.self && n.devices.length > 0))
+            assert.ok(devices[0].description.endsWith(`, ${words}`), devices[0].description)
+            await stopCluster([node])
+        }
     },
 })

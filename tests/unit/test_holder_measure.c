@@ -253,6 +253,13 @@ static void gpus_are_told_as_far_as_they_are_used(void **state) {
     r = seen_of((struct measure_parts){.n_gpu_layers = -1, .gpu_memory = 4 * GIB}, 64 * GIB, 2); /* of each */
     assert_int_equal(r->memory, 8 * GIB);
     free(r);
+    r = seen_of((struct measure_parts){.n_gpu_layers = -1, .gpu_memory = 4 * GIB, .moe_cache = GIB}, 64 * GIB,
+                1); /* copies of experts take some */
+    assert_int_equal(r->memory, 3 * GIB);
+    free(r);
+    r = seen_of((struct measure_parts){.n_gpu_layers = -1, .moe_cache = 32 * GIB}, 5, 1); /* or all of it */
+    assert_int_equal(r->memory, 0);
+    free(r);
     r = seen_of((struct measure_parts){.n_gpu_layers = -1}, 5, 3); /* the third is the first one, by another backend */
     assert_true(r->profile.n_devices == 2 && r->memory == 30 * GIB);
     free(r);

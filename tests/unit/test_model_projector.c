@@ -117,11 +117,13 @@ static void test_a_text_model_beside_one_that_sees(void **state) {
     assert_string_equal(found("Llama-3-8B-Q4_K_M.gguf", 64), "");
 }
 
-/* A letter that two names share says nothing: "M" stands in "mmproj". */
+/* Few letters that two names share say nothing: "M" stands in "mmproj", "F1" in "F16"; nor do those of the word "mmproj" itself. */
 static void test_letters_by_chance(void **state) {
     (void)state;
     add_model("Qwen3-VL-8B-Q4_K_M.gguf", 64);
     add_model("Mistral-7B-Q4_K_M.gguf", 64);
+    add_model("F1-7B-Q4_K_M.gguf", 64);
+    add_model("Prometheus-7B-Q4_K_M.gguf", 64);
     add_projector("mmproj-F16.gguf", 64);
     assert_string_equal(found("Qwen3-VL-8B-Q4_K_M.gguf", 64), "mmproj-F16.gguf");
 }
