@@ -213,6 +213,19 @@ for device in drm kfd nvidia-frontend nvidia nvidiactl nvidia-uvm; do
     done
     [ $may = yes ] || fail "the service may use $device"
 done
+service=installed/usr/lib/systemd/system/caravan.service made=installed/usr/lib/sysusers.d/caravan.conf
+grep -qx 'DeviceAllow=/dev/dxg rw' $service || fail "the service may use the card of WSL"
+user=$(sed -n 's/^User=//p' $service)
+grep -q "^u $user - " $made || fail "the package makes the service's user: $user"
+for group in render video; do grep -qx "m $user $group" $made || fail "the service's user is in the group $group, which may use the cards"; done
+# Nothing else may be written: the node's folders have to be those that systemd makes.
+for folder in $(echo "$options" | grep -oE -e '--(state|models)-dir [^ ]+' | cut -d ' ' -f 2); do
+    case " $(sed -n 's/^StateDirectory=//p' $service) " in
+    *" ${folder#/var/lib/} "*) ;;
+    *) fail "systemd makes the service's folder: $folder" ;;
+    esac
+done
+case " $options " in *" --state-dir "*" --models-dir "*) ;; *) fail "the service has a folder for its state, and one for models" ;; esac
 # shellcheck disable=SC2086 # several words
 ./installed/usr/bin/caravan $options --help >/dev/null || fail "the service's options exist: $options"
 for script in postinst prerm postrm; do sh -n control/$script || fail "$script is a script of sh"; done
