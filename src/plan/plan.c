@@ -109,15 +109,29 @@ static err_code plan_no_slice(const struct plan_model *m, uint32_t first, uint32
                    m->name, m->whole_reason ? ": " : "", m->whole_reason ? m->whole_reason : "");
 }
 
+/* What more nodes would not change comes before what they would. */
+static err_code plan_list_fits(const struct plan_model *m, const struct plan_wish *w, struct err *e) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < w->n_list; i++) sum += w->list[i];
+    if (sum != m->n_layer)
+        return err_set(e, ERR_INVALID, "placement has %llu layers in all, model \"%s\" has %u", (unsigned long long)sum, m->name,
+                       m->n_layer);
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < w->n_list; at += w->list[i++])
+        if (!m->may(m->user, at, at + w->list[i])) return plan_no_slice(m, at, at + w->list[i], e);
+    return ERR_OK;
+}
+
 static err_code plan_listed(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *w,
                             struct plan *ret, struct err *e) {
-    if (w->n_list > n_nodes) return err_set(e, ERR_NO_ROOM, "placement names %u nodes, %u are here", w->n_list, n_nodes);
+    err_code code = plan_list_fits(m, w, e);
+    if (code != ERR_OK) return code;
+    if (w->n_list > n_nodes)
+        return err_set(e, ERR_NO_ROOM, "placement names %u nodes, %u %s here", w->n_list, n_nodes, n_nodes == 1 ? "is" : "are");
     struct plan p = {.n_stage = w->n_list, .bytes_whole = m->need(m->user, 0, m->n_layer)};
     uint32_t at = 0;
     for (uint32_t i = 0; i < w->n_list; i++) {
         uint32_t end = at + w->list[i];
-        if (end > m->n_layer) break;
-        if (!m->may(m->user, at, end)) return plan_no_slice(m, at, end, e);
         uint64_t bytes = m->need(m->user, at, end);
         if (bytes <= nodes[i].memory && !plan_holds(m, &nodes[i], at, end, bytes))
             return err_set(e, ERR_NO_ROOM, "node \"%s\" cannot fetch layers %u-%u of \"%s\"", nodes[i].name, at, end - 1, m->name);
@@ -133,9 +147,6 @@ static err_code plan_listed(const struct plan_model *m, const struct plan_node *
         p.stages[i] = (struct plan_stage){.node = i, .first = at, .end = end, .bytes = bytes};
         at = end;
     }
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < w->n_list; i++) sum += w->list[i];
-    if (sum != m->n_layer) return err_set(e, ERR_INVALID, "placement has %u layers in all, model \"%s\" has %u", sum, m->name, m->n_layer);
     *ret = p;
     return ERR_OK;
 }

@@ -128,12 +128,19 @@ static void lists_and_their_refusals(void **state) {
     assert_int_equal(plan_make(&m, nodes, 3, &w, &p, &e), ERR_OK);
     assert_slices(&p, 3, (uint32_t[][3]){{0, 0, 4}, {1, 4, 6}, {2, 6, 8}});
     assert_int_equal(plan_make(&m, nodes, 2, &w, &p, &e), ERR_NO_ROOM);
+    assert_string_equal(e.text, "placement names 3 nodes, 2 are here");
+    assert_int_equal(plan_make(&m, nodes, 1, &w, &p, &e), ERR_NO_ROOM);
+    assert_string_equal(e.text, "placement names 3 nodes, 1 is here");
     assert_int_equal(plan_wish_parse("4,5", &w, &e), ERR_OK);
-    assert_int_equal(plan_make(&m, nodes, 3, &w, &p, &e), ERR_INVALID);
-    assert_non_null(strstr(e.text, "9 layers"));
+    for (uint32_t n = 1; n <= 3; n++) { /* no further node would help, so that isn't said first */
+        assert_int_equal(plan_make(&m, nodes, n, &w, &p, &e), ERR_INVALID);
+        assert_non_null(strstr(e.text, "9 layers"));
+    }
     t.period = 4;
     assert_int_equal(plan_wish_parse("2,6", &w, &e), ERR_OK);
     assert_int_equal(plan_make(&m, nodes, 3, &w, &p, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "layers 0-1"));
+    assert_int_equal(plan_make(&m, nodes, 1, &w, &p, &e), ERR_INVALID);
     assert_non_null(strstr(e.text, "layers 0-1"));
     m.why_not = toy_why_not;
     assert_int_equal(plan_make(&m, nodes, 3, &w, &p, &e), ERR_INVALID);
