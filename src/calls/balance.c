@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "calls/demand.h"
 #include "members/ask.h"
 #include "routing/failure.h"
@@ -170,7 +171,10 @@ static uint64_t balance_waiting(struct balance *b, struct ask_work *w) {
     enum { STEP_MS = 500 };
     uint64_t hash = 0;
     w->n_queues = (uint32_t)b->parts.waiting(b->parts.user, w->queues, &hash);
-    for (size_t i = 0; i < w->n_queues; i++) hash = hash * 1000003u + w->queues[i].calls * 31u + w->queues[i].work_ms / STEP_MS;
+    for (size_t i = 0; i < w->n_queues; i++) {
+        const struct ask_queue *q = &w->queues[i];
+        hash = (hash * 1000003u + str_hash(q->model)) * 1000003u + q->calls * 31u + q->work_ms / STEP_MS;
+    }
     demand_hear(b->demand, clock_now(), b->parts.instances.self, w->queues, w->n_queues);
     return hash;
 }

@@ -68,8 +68,8 @@ size_t calls_count(const struct calls *c);
 size_t calls_on_instance(const struct calls *c, const char *instance);
 
 /* The requests that wait here for a model to be loaded: adds them to the list, where the n queues before them are, one for each model.
- * Returns how many there are then, at most max. */
-size_t calls_waiting(const struct calls *c, struct ask_queue *list, size_t n, size_t max);
+ * Returns how many there are then, at most max. *oldest: as of struct balance_parts.waiting. */
+size_t calls_waiting(const struct calls *c, struct ask_queue *list, size_t n, size_t max, uint64_t *oldest);
 
 /* Records have changed, or time has passed: calls that wait look at their models again. */
 void calls_update(struct calls *c);

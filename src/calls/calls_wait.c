@@ -72,7 +72,7 @@ static struct ask_queue *queue_named(struct ask_queue *list, size_t n, const cha
     return NULL;
 }
 
-size_t calls_waiting(const struct calls *c, struct ask_queue *list, size_t n, size_t max) {
+size_t calls_waiting(const struct calls *c, struct ask_queue *list, size_t n, size_t max, uint64_t *oldest) {
     clock_us now = clock_now();
     for (size_t i = 0; i < c->n_slots && c->n_waiting > 0; i++) {
         const struct backend_call *call = c->slots[i];
@@ -86,6 +86,7 @@ size_t calls_waiting(const struct calls *c, struct ask_queue *list, size_t n, si
         }
         uint64_t waited = (now - (call->until - WAIT_US)) / 1000;
         q->calls++;
+        *oldest = *oldest * 1000003u + call->until;
         if (waited > q->oldest_ms) q->oldest_ms = waited;
     }
     return n;

@@ -308,7 +308,7 @@ size_t node_waiting(void *user, struct ask_queue *ret, uint64_t *ret_oldest) {
         snprintf(one->model, sizeof(one->model), "%s", q.model);
         *ret_oldest = *ret_oldest * 1000003u + q.since;
     }
-    return calls_waiting(n->calls, ret, count, RECORD_MAX_MODELS);
+    return calls_waiting(n->calls, ret, count, RECORD_MAX_MODELS, ret_oldest);
 }
 
 size_t node_calls_here(void *user, const char *instance) { return calls_on_instance(((struct node *)user)->calls, instance); }

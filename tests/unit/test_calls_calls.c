@@ -286,14 +286,15 @@ static void a_request_waits_for_its_model(void **state) {
     struct asker a = {0}, gone = {0}, failed = {0};
     struct err e = {0};
     struct ask_queue waits[2] = {{.model = "other", .calls = 3}};
+    uint64_t oldest = 0;
     await(b, &a);
     struct backend_call *second = await(b, &gone);
-    assert_int_equal(calls_waiting(b->calls, waits, 1, 1), 1); /* there is no place for a further model */
-    assert_int_equal(calls_waiting(b->calls, waits, 1, 2), 2);
+    assert_int_equal(calls_waiting(b->calls, waits, 1, 1, &oldest), 1); /* there is no place for a further model */
+    assert_int_equal(calls_waiting(b->calls, waits, 1, 2, &oldest), 2);
     assert_true(waits[0].calls == 3 && waits[1].calls == 2 && strcmp(waits[1].model, "m") == 0);
     cancel(b, second);
     waits[0] = (struct ask_queue){.model = "m", .calls = 1};
-    assert_int_equal(calls_waiting(b->calls, waits, 1, 2), 1);
+    assert_int_equal(calls_waiting(b->calls, waits, 1, 2, &oldest), 1);
     assert_int_equal(waits[0].calls, 2); /* that one, and the one before */
     assert_int_equal(a.n_texts, 0);
     assert_int_equal(b->n_loads, 0); /* never from inside */
@@ -355,6 +356,14 @@ static void work_is_told_when_it_has_changed(void **state) {
     f = bench_hear(b, FRAME_BUSY);
     assert_int_equal(ask_work_decode(f->payload, f->len, &w, NULL), ERR_OK);
     assert_int_equal(w.instances[0].calls, 2);
+    for (int i = 0; i < 2; i++) { /* as many requests wait, for another model */
+        b->waiting = (struct ask_queue){.calls = 1};
+        snprintf(b->waiting.model, sizeof(b->waiting.model), i == 0 ? "one" : "two");
+        balance_tell(b->balance);
+        f = bench_hear(b, FRAME_BUSY);
+        assert_int_equal(ask_work_decode(f->payload, f->len, &w, NULL), ERR_OK);
+        assert_true(w.n_queues == 1 && strcmp(w.queues[0].model, b->waiting.model) == 0);
+    }
     bench_free(b);
 }
 
