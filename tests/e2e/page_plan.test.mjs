@@ -48,7 +48,8 @@ test('what to buy: offers by price, the same as the command names; with a wish t
     const table = view.page.getByRole('region', { name: 'What to buy' })
     await table.waitFor()
     const names = () => table.locator('tbody tr td:first-child').allInnerTexts()
-    const command = JSON.parse(execFileSync(caravan, ['plan', 'llama-70b:q4_k_m', '--fleet', '1xpc-ddr5-64', '--buy', '10', '--json']))
+    // run.sh sets CARAVAN_UBATCH, which counts for the command and not for the page
+    const command = JSON.parse(execFileSync(caravan, ['plan', 'llama-70b:q4_k_m', '--fleet', '1xpc-ddr5-64', '--buy', '10', '--ubatch', '0', '--json']))
     assert.deepEqual(await names(), command.offers.map((offer) => offer.buy))
     const prices = (await table.locator('tbody tr td:nth-child(2)').allInnerTexts()).map(Number)
     assert.ok(prices.length > 0 && prices.every((price) => price > 0))

@@ -120,7 +120,7 @@ await run({
     async 'machines that nobody knows: in words, in a file, with links that differ'() {
         const file = join(tmp, 'fleet.json')
         writeFileSync(file, JSON.stringify({ machines: [{ name: 'tower', hardware: 'pc-ddr5-64/2xrtx3090-24' }, { name: 'old', hardware: 'pc-ddr4-32', link: 'wifi6' }], link: '10gbe' }))
-        const own = await plan('llama-70b:q4_k_m', '--fleet', '2xmine:24GB@900GB/s,tflops=40,kind=card,10gbe', '--json')
+        const own = await plan('llama-70b:q4_k_m', '--fleet', '2xmine:24GB@900GB/s,tflops=40,kind=card,10gbe', '--parallel', '2', '--json')
         assert.equal(own.code, 0, own.err)
         assert.deepEqual(JSON.parse(own.out).copies[0].stages.map((s) => s.node), ['mine-1', 'mine-2'])
         assert.match((await plan('llama-70b:q4_k_m', '--fleet', file)).out, /fits on tower /)
