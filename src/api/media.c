@@ -89,9 +89,19 @@ static err_code add_fetched(struct api_request *r, const char *url, const char *
 
 static bool is_web(const char *url) { return strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0; }
 
-err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, struct buf *out, struct err *e) {
+/* The bytes of a data address: what stands behind its head, which ends with ";base64" and the first comma outside of quotes (RFC 2397).
+ * NULL: they are not base64. */
+static const char *bytes_of(const char *url, size_t len) {
     static const char form[] = ";base64";
     enum { HEAD_MOST = 256, FORM = sizeof(form) - 1 };
+    bool quoted = false;
+    size_t i = 0, most = len < HEAD_MOST ? len : HEAD_MOST;
+    for (; i < most && (quoted || url[i] != ','); i++)
+        if (url[i] == '"') quoted = !quoted;
+    return i < most && i >= FORM && strncasecmp(url + i - FORM, form, FORM) == 0 ? url + i + 1 : NULL;
+}
+
+err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, struct buf *out, struct err *e) {
     const char *text = yyjson_get_str(url);
     size_t len = yyjson_get_len(url);
     if (text == NULL) return wrong(e, at, "expected an address");
@@ -99,9 +109,7 @@ err_code api_media_url(struct api_request *r, yyjson_val *url, const char *at, s
     if (!api_media_is_data(text))
         return wrong(e, at,
                      "expected \"data:TYPE;base64,\" and the bytes of the file as base64, or an address that begins with \"https://\"");
-    const char *comma = memchr(text, ',', len < HEAD_MOST ? len : HEAD_MOST);
-    if (comma == NULL || comma - text < FORM || strncasecmp(comma - FORM, form, FORM) != 0)
-        return wrong(e, at, "expected \"data:TYPE;base64,\" and the bytes of the file as base64");
-    const char *data = comma + 1;
+    const char *data = bytes_of(text, len);
+    if (data == NULL) return wrong(e, at, "expected \"data:TYPE;base64,\" and the bytes of the file as base64");
     return add(r, data, len - (size_t)(data - text), at, out, e);
 }

@@ -118,6 +118,8 @@ static void offer_weights(const struct coordinator *c, const struct coordinator_
     for (uint32_t i = 0; i < r->n_files; i++) {
         if (strcmp(r->files[i].model, m->id) != 0) continue;
         if (r->files[i].whole) p->fetches = false;
+        p->had_first = r->files[i].first;
+        p->had_end = r->files[i].end;
         p->room = UINT64_MAX; /* it has some of it, and how much is not known here */
     }
     const struct plan_wish *w = &m->wish;

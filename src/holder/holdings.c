@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "holder/held.h"
 #include "io/work.h"
 #include "model/hash.h"
 #include "weights/cache.h"
@@ -22,6 +23,7 @@ struct holdings {
     size_t n_cached;
     uint64_t room;
     clock_us looked; /* 0: never */
+    struct held *held;
 };
 
 /* ---- the cache ---- */
@@ -62,6 +64,7 @@ struct holdings *holdings_create(const struct holdings_parts *parts) {
     h->parts = *parts;
     h->works = io_works_open(parts->loop, 1);
     h->room = UINT64_MAX;
+    h->held = held_open(parts->state_dir);
     return h;
 }
 
@@ -80,18 +83,24 @@ void holdings_look(struct holdings *h) {
 void holdings_free(struct holdings *h) {
     if (!h) return;
     io_works_close(h->works);
+    held_close(h->held);
     free(h);
 }
 
 /* ---- what others are told ---- */
 
-static void record_add(struct record *r, const char *model, bool whole) {
+static void record_add(const struct holdings *h, struct record *r, const char *model, bool whole) {
     for (uint32_t i = 0; i < r->n_files; i++)
         if (strcmp(r->files[i].model, model) == 0) return;
     if (r->n_files == RECORD_MAX_FILES || !model_id_ok(model)) return;
     struct record_file *f = &r->files[r->n_files++];
     memcpy(f->model, model, sizeof(f->model));
     f->whole = whole;
+    held_find(h->held, model, &f->first, &f->end);
+}
+
+void holdings_held(struct holdings *h, const struct stage_order *order) {
+    if (held_set(h->held, order->model, order->first, order->end)) news_own(h->parts.news);
 }
 
 void holdings_record(const struct holdings *h, struct record *r) {
@@ -99,9 +108,9 @@ void holdings_record(const struct holdings *h, struct record *r) {
     char (*ids)[65] = mem_calloc(WEIGHTS_MAX_MODELS, sizeof(*ids));
     struct stage_child *c;
     size_t count = weights_server_models(h->parts.weights, ids);
-    for (size_t i = 0; i < count; i++) record_add(r, ids[i], true);
-    for (size_t i = 0; (c = stages_get(h->parts.stages, i)); i++) record_add(r, stage_child_order(c)->model, false);
-    for (size_t i = 0; i < h->n_cached; i++) record_add(r, h->cached[i].id, false);
+    for (size_t i = 0; i < count; i++) record_add(h, r, ids[i], true);
+    for (size_t i = 0; (c = stages_get(h->parts.stages, i)); i++) record_add(h, r, stage_child_order(c)->model, false);
+    for (size_t i = 0; i < h->n_cached; i++) record_add(h, r, h->cached[i].id, false);
     free(ids);
 }
 

@@ -15,6 +15,7 @@
 struct holdings_parts {
     struct io_loop *loop;
     const char *cache; /* folder of fetched weights */
+    const char *state_dir; /* ending in '/'; NULL: which layers were held is not kept */
     uint64_t cache_limit; /* bytes that it may take; 0: what the disk has */
     struct weights_server *weights;
     struct stages *stages;
@@ -27,6 +28,8 @@ struct holdings *holdings_create(const struct holdings_parts *parts);
 void holdings_free(struct holdings *h); /* NULL is fine */
 /* Looks through the cache in a thread, if it is time to. */
 void holdings_look(struct holdings *h);
+/* A stage is ready: its layers are the last that this node held of the model, also after a restart. */
+void holdings_held(struct holdings *h, const struct stage_order *order);
 /* Adds the models to this node's record. */
 void holdings_record(const struct holdings *h, struct record *r);
 /* Records have changed: the weights server is told which other nodes have the models that it serves. */

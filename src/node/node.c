@@ -110,6 +110,7 @@ static void node_open_knowledge(struct node *n) {
     n->holdings = holdings_create(&(struct holdings_parts){.loop = n->loop,
                                                            .cache = c->cache,
                                                            .cache_limit = c->cache_limit,
+                                                           .state_dir = c->state_dir,
                                                            .weights = n->weights,
                                                            .stages = n->stages,
                                                            .control = n->control,

@@ -143,7 +143,9 @@ const struct control_callbacks node_control_callbacks = {.admit = control_admit,
 static void stage_on_team(void *user) { news_own(&((struct node *)user)->news); }
 
 static void stage_on_state(void *user, struct stage_child *c, const struct stage_state *s) {
-    hold_on_state(((struct node *)user)->hold, c, s);
+    struct node *n = user;
+    if (s->phase == STAGE_READY) holdings_held(n->holdings, stage_child_order(c));
+    hold_on_state(n->hold, c, s);
 }
 
 static void stage_on_fault(void *user, struct stage_child *c, const struct stage_fault *f) {

@@ -321,6 +321,25 @@ static void plan_say_apart(const struct plan_model *m, const struct plan_node *n
     buf_done(&more);
 }
 
+/* Replaces the plan by that of the nodes' former slices, if there is one and it is about as good. */
+static void plan_stay(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
+                      struct plan *p) {
+    struct plan_wish list = *wish;
+    struct plan before;
+    uint32_t chain[PLAN_MAX_STAGES], index[PLAN_MAX_STAGES], n = plan_stay_chain(m, nodes, n_nodes, chain, &list);
+    if (n == 0) return;
+    struct plan_node *use = mem_calloc(n, sizeof(*use));
+    for (uint32_t i = 0; i < n; i++) use[i] = nodes[chain[i]];
+    bool found = plan_connect_pick(use, n, wish, index) == n && plan_connected(m, use, n, &list, &before, NULL) == ERR_OK;
+    free(use);
+    for (uint32_t i = 0; found && i < before.n_stage; i++) before.stages[i].node = chain[before.stages[i].node];
+    if (!found || !plan_stay_pays(&before, p, m, nodes, wish)) return;
+    before.work = p->work;
+    before.bytes_whole = p->bytes_whole;
+    before.stays = true;
+    *p = before;
+}
+
 err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, const struct plan_wish *wish,
                    struct plan *ret, struct err *e) {
     if (n_nodes == 0) return err_set(e, ERR_NO_ROOM, "no node offers memory for model \"%s\"", m->name);
@@ -336,6 +355,7 @@ err_code plan_make(const struct plan_model *m, const struct plan_node *nodes, ui
     free(use);
     free(index);
     if (!found) plan_say_apart(m, nodes, n_nodes, wish, e);
+    else if (wish->placement == PLAN_FAST) plan_stay(m, nodes, n_nodes, wish, ret);
     for (uint32_t i = 0; found && i < ret->n_stage; i++)
         ret->stages[i].bytes = plan_bytes_on(m, &nodes[ret->stages[i].node], ret->stages[i].first, ret->stages[i].end);
     return found ? ERR_OK : code;

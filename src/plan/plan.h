@@ -41,6 +41,7 @@ struct plan_node {
     bool fetches;    /* it has none of the model's weights, and would have to fetch its slice */
     bool cut_off;    /* but it cannot connect to the node that it would fetch them from */
     uint64_t room;   /* bytes of weights that its disk can take, if it fetches */
+    uint32_t had_first, had_end; /* the layers of the model that it held last; had_end 0: none, or it is not known */
     int32_t cpu_moe; /* first layers of a slice whose experts stay in RAM while the rest is on GPUs; PLAN_MOE_ALL, or as the plan likes */
     uint32_t n_devices;
     struct plan_device devices[PLAN_MAX_DEVICES];
@@ -141,6 +142,7 @@ struct plan {
     struct plan_stage stages[PLAN_MAX_STAGES];
     uint64_t bytes_whole; /* what one node would need for the whole model */
     uint64_t work; /* slices that the search tried */
+    bool stays; /* the nodes had these layers before, and the best plan is not clearly faster */
     bool proven; /* no other plan has a smaller time per token (true up to 16 nodes with placement fast, unless wish.work ended it) */
 };
 

@@ -33,6 +33,14 @@ double plan_sum_time(const struct plan_sum *sum, const struct plan_device *d); /
 double plan_sum_spread(const struct plan_model *m, const struct plan_sum *sums, const struct plan_node *node, uint32_t first, uint32_t end,
                        const struct plan_spread *s, double tokens, double prompt);
 
+/* The nodes whose former slices follow one another from the first layer to the last, in this order, and the list of their layers as the
+ * wish (stay.c). Returns how many; 0: there are none. */
+uint32_t plan_stay_chain(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint32_t *chain,
+                         struct plan_wish *wish);
+/* Is the plan of the former slices about as good as the best one? */
+bool plan_stay_pays(const struct plan *before, const struct plan *best, const struct plan_model *m, const struct plan_node *nodes,
+                    const struct plan_wish *wish);
+
 struct plan_cost {
     const struct plan_model *m;
     const struct plan_wish *wish;

@@ -53,7 +53,7 @@ static void explain_devices(const struct plan_model *m, const struct plan_node *
     buf_append_str(out, "\n");
 }
 
-void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
+static void explain_plan(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
     char whole[STR_SHORT], bytes[STR_SHORT], memory[STR_SHORT];
     str_size(p->bytes_whole, whole);
     if (p->n_stage == 1) {
@@ -85,6 +85,11 @@ void plan_explain(const struct plan *p, const struct plan_model *m, const struct
                    i == 0 ? "  (embedding, scheduler)" : "", i + 1 == p->n_stage ? "  (output head, sampler)" : "");
         explain_devices(m, &nodes[s->node], s, out);
     }
+}
+
+void plan_explain(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, struct buf *out) {
+    explain_plan(p, m, nodes, out);
+    if (p->stays) buf_printf(out, "%s had %s before.\n", p->n_stage == 1 ? "It" : "They", p->n_stage == 1 ? "the model" : "these layers");
 }
 
 void plan_explain_figures(const struct plan *p, const struct plan_model *m, const struct plan_node *nodes, const struct plan_wish *wish,

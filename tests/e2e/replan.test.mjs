@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A machine that comes later, on which the model would run whole: it is told, and with `--replan auto` the model moves there once no request
-// runs; with `--replan never` it stays where it is.
+// runs; with `--replan never` it stays where it is. After a restart it goes where it was.
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Node, ask, demoModel, run, sleep, until } from './lib/cluster.mjs'
 
@@ -22,6 +23,26 @@ async function better(replan) {
 const metric = async (node, name) => Number((await (await fetch(`${node.api}/metrics`)).text()).match(new RegExp(`^${name} (\\d+)$`, 'm'))[1])
 
 await run({
+    async 'after a restart of all machines its layers are where they were'() {
+        const start = async () => {
+            const asked = await new Node('stays-a', [demoModel, '--memory', '1M', '--batch', '64', '--ctx', '1024', '--parallel', '1']).open()
+            const others = []
+            for (const name of ['stays-b', 'stays-c']) others.push(await new Node(name, ['--memory', '33M', '--peer', asked.listen, '--batch', '64']).open())
+            await asked.ready()
+            const { nodes } = await asked.status()
+            return { asked, others, layers: others.map(({ name }) => nodes.find((n) => n.name === name).stages.map((x) => [x.first_layer, x.last_layer])) }
+        }
+        const before = await start(), files = before.others.map((n) => join(n.dir, 'held.json'))
+        assert.equal(before.layers.flat().length, 2)
+        for (const node of [...before.others, before.asked]) await node.stop()
+        const kept = files.map((file) => readFileSync(file, 'utf8'))
+        files.forEach((file, i) => writeFileSync(file, kept[1 - i])) // each is told that it had the other's layers: so it is no chance
+        const after = await start()
+        assert.deepEqual(after.layers, before.layers.toReversed())
+        assert.match(after.asked.logText(), /They had these layers before\./)
+        for (const node of [...after.others, after.asked]) await node.stop()
+    },
+
     async 'auto: it is told first, and moves when it is idle'() {
         const { a, b, c, whole } = await better('auto')
         const first = (await model(a)).instance

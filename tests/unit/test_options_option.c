@@ -232,7 +232,6 @@ static void of_two_that_exclude_each_other_none_loses_silently(void **state) {
         {"help", "--completion bash", "--markdown"},
         {"help", "--completion bash", "--man"},
         {"run m p", "--raw", "--system words"},
-        {"batch in", "--cancel", "--output out"},
         {"plan m", "--list", "--fleet pi5-8"},
         {"plan m", "--buy 5", "--list"},
     };

@@ -100,6 +100,60 @@ static void in_proportion_to_memory(void **state) {
     buf_done(&b);
 }
 
+/* Nodes that are alike: the model goes where it was, while that is about as fast and divides it no further. */
+static void a_model_stays_where_it_was(void **state) {
+    (void)state;
+    static const struct plan_wish fast = {.placement = PLAN_FAST};
+    struct toy t;
+    struct plan_model m = toy_model(&t, 8, 10);
+    struct plan_node nodes[4];
+    struct plan p;
+    make_nodes(nodes, 4, (uint64_t[]){60, 60, 60, 60});
+    assert_int_equal(plan_make(&m, nodes, 4, &fast, &p, NULL), ERR_OK);
+    assert_int_equal(p.n_stage, 2);
+    assert_int_equal(p.stages[0].node, 0); /* the node that was asked */
+    assert_false(p.stays);
+    nodes[3].had_end = 3;
+    nodes[1].had_first = 3;
+    nodes[1].had_end = 8;
+    assert_int_equal(plan_make(&m, nodes, 4, &fast, &p, NULL), ERR_OK);
+    assert_slices(&p, 2, (uint32_t[][3]){{3, 0, 3}, {1, 3, 8}});
+    assert_true(p.stays && p.stages[1].bytes == 50);
+    struct buf b;
+    buf_init(&b, 4096);
+    plan_explain(&p, &m, nodes, &b);
+    assert_non_null(strstr(buf_cstr(&b), "They had these layers before."));
+    buf_done(&b);
+    const struct {
+        const char *what;
+        uint32_t node, first, end;
+        uint64_t memory;
+        double bandwidth;
+    } others[] = {{"a part is missing", 1, 4, 8, 60, 0},
+                  {"a part is too large now", 1, 3, 8, 40, 0},
+                  {"a machine is much slower than the others", 1, 3, 8, 60, 200},
+                  {"layers beyond the model's", 1, 3, 9, 60, 0},
+                  {"it fits on one machine now", 0, 0, 0, 100, 2000}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct plan_node changed[4];
+        memcpy(changed, nodes, sizeof(changed));
+        struct plan_node *x = &changed[others[i].node];
+        x->had_first = others[i].first;
+        x->had_end = others[i].end;
+        x->memory = others[i].memory;
+        for (uint32_t k = 0; k < 4 && others[i].bandwidth > 0; k++) {
+            changed[k].n_devices = 1;
+            changed[k].devices[0] = (struct plan_device){.name = "RAM", .memory = changed[k].memory, .bandwidth = 2000};
+        }
+        if (others[i].bandwidth > 0) x->devices[0].bandwidth = others[i].bandwidth;
+        assert_int_equal(plan_make(&m, changed, 4, &fast, &p, NULL), ERR_OK);
+        if (p.stays) fail_msg("it stays although %s", others[i].what);
+    }
+    struct plan_node two[] = {nodes[1], nodes[3]};
+    assert_int_equal(plan_make(&m, two, 2, &by_memory, &p, NULL), ERR_OK); /* the division is asked for */
+    assert_false(p.stays);
+}
+
 static void a_node_that_is_too_small_is_left_out(void **state) {
     (void)state;
     struct toy t;
@@ -235,6 +289,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_where_it_fits),
         cmocka_unit_test(in_proportion_to_memory),
+        cmocka_unit_test(a_model_stays_where_it_was),
         cmocka_unit_test(a_node_that_is_too_small_is_left_out),
         cmocka_unit_test(lists_and_their_refusals),
         cmocka_unit_test(what_does_not_fit),
