@@ -107,6 +107,8 @@ bool held_set(struct held *h, const char *model, uint32_t first, uint32_t end) {
     return true;
 }
 
+const char *held_get(const struct held *h, uint32_t i) { return i < h->n ? h->list[i].model : NULL; }
+
 void held_find(const struct held *h, const char *model, uint32_t *ret_first, uint32_t *ret_end) {
     const struct entry *x = find(h, model);
     *ret_first = x ? x->first : 0;

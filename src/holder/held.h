@@ -16,6 +16,8 @@ void held_close(struct held *h); /* NULL is fine */
 
 /* Layers [first, end) of the model are held. true: that is new, and was written. */
 bool held_set(struct held *h, const char *model, uint32_t first, uint32_t end);
+/* The id of a model of which it held layers; NULL: there are not so many. */
+const char *held_get(const struct held *h, uint32_t i);
 /* 0, 0: none. */
 void held_find(const struct held *h, const char *model, uint32_t *ret_first, uint32_t *ret_end);
 

@@ -23,6 +23,7 @@ struct holdings {
     size_t n_cached;
     uint64_t room;
     clock_us looked; /* 0: never */
+    bool listed;     /* the cache has been looked through once */
     struct held *held;
 };
 
@@ -46,8 +47,9 @@ static void cache_look_run(void *job) {
 static void cache_look_done(void *job) {
     const struct cache_look *l = job;
     struct holdings *h = l->holdings;
-    bool changed = h->n_cached != l->n_cached || (h->room != l->room && (h->room < ROOM_LITTLE || l->room < ROOM_LITTLE));
+    bool changed = !h->listed || h->n_cached != l->n_cached || (h->room != l->room && (h->room < ROOM_LITTLE || l->room < ROOM_LITTLE));
     h->room = l->room;
+    h->listed = true;
     for (size_t i = 0; i < l->n_cached && !changed; i++) changed = strcmp(h->cached[i].id, l->cached[i].id) != 0;
     memcpy(h->cached, l->cached, sizeof(h->cached));
     h->n_cached = l->n_cached;
@@ -111,6 +113,8 @@ void holdings_record(const struct holdings *h, struct record *r) {
     for (size_t i = 0; i < count; i++) record_add(h, r, ids[i], true);
     for (size_t i = 0; (c = stages_get(h->parts.stages, i)); i++) record_add(h, r, stage_child_order(c)->model, false);
     for (size_t i = 0; i < h->n_cached; i++) record_add(h, r, h->cached[i].id, false);
+    const char *model;
+    for (uint32_t i = 0; !h->listed && (model = held_get(h->held, i)) != NULL; i++) record_add(h, r, model, false); /* so it seems */
     free(ids);
 }
 

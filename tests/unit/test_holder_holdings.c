@@ -28,6 +28,7 @@ struct place {
     char folder[64];
     struct model_gguf *gguf; /* of the demo model */
     struct holdings *holdings;
+    char state[72]; /* the state folder, as holdings take it */
 };
 
 static void place_open(struct place *p, uint64_t cache_limit) {
@@ -37,7 +38,9 @@ static void place_open(struct place *p, uint64_t cache_limit) {
     assert_non_null(mkdtemp(p->folder));
     snprintf(path, sizeof(path), "%s/models/caravan-demo.gguf", getenv("CARAVAN_SOURCE") ? getenv("CARAVAN_SOURCE") : ".");
     if (model_gguf_open(path, &p->gguf, &e) != ERR_OK) fail_msg("%s", e.text);
+    snprintf(p->state, sizeof(p->state), "%s/", p->folder);
     p->holdings = holdings_create(&(struct holdings_parts){.loop = p->bench->loop,
+                                                           .state_dir = p->state,
                                                            .cache = p->folder,
                                                            .cache_limit = cache_limit,
                                                            .weights = p->bench->weights,
@@ -92,6 +95,33 @@ static void look(struct place *p) {
 }
 
 /* ---- tests ---- */
+
+/* What a node held is told with the model. Until the cache has been looked through, it seems to be there still. */
+static void the_layers_that_were_held_are_told(void **state) {
+    (void)state;
+    struct place p;
+    struct record *r = MEM_NEW(struct record);
+    place_open(&p, 0);
+    struct stage_order o = {.first = 2, .end = 6}, gone = {.first = 1, .end = 2};
+    snprintf(o.model, sizeof(o.model), "%s", CACHED);
+    snprintf(gone.model, sizeof(gone.model), "%s", STAGED);
+    uint64_t news = p.bench->news.count;
+    holdings_held(p.holdings, &o);
+    holdings_held(p.holdings, &o);
+    assert_int_equal(p.bench->news.count, news + 1);
+    holdings_held(p.holdings, &gone);
+    cache_model(&p, CACHED);
+    for (int looked = 0; looked < 2; looked++) {
+        if (looked) look(&p);
+        memset(r, 0, sizeof(*r));
+        holdings_record(p.holdings, r);
+        const struct record_file *f = told(r, CACHED);
+        assert_true(f != NULL && !f->whole && f->first == 2 && f->end == 6);
+        assert_int_equal(told(r, STAGED) != NULL, !looked);
+    }
+    free(r);
+    place_close(&p);
+}
 
 static void each_model_is_told_once(void **state) {
     (void)state;
@@ -252,6 +282,7 @@ int main(int argc, char **argv) {
     if (argc > 2 && strcmp(argv[1], "stage") == 0) return bench_stage();
     program = argv[0];
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_layers_that_were_held_are_told),
         cmocka_unit_test(each_model_is_told_once),
         cmocka_unit_test(the_cache_is_told_after_a_look),
         cmocka_unit_test(the_cache_is_not_looked_at_all_the_time),
