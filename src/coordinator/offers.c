@@ -112,15 +112,18 @@ static void offers_ordered(const struct coordinator *c, const struct coordinator
     }
 }
 
-/* Must it fetch its slice, and can it? It asks this node for the weights. */
+/* Must it fetch its slice, and can it? It asks this node for the weights. And what did it hold before? */
 static void offer_weights(const struct coordinator *c, const struct coordinator_model *m, const struct record *r, struct plan_node *p) {
     p->fetches = r->id != c->self;
     for (uint32_t i = 0; i < r->n_files; i++) {
         if (strcmp(r->files[i].model, m->id) != 0) continue;
         if (r->files[i].whole) p->fetches = false;
-        p->had_first = r->files[i].first;
-        p->had_end = r->files[i].end;
         p->room = UINT64_MAX; /* it has some of it, and how much is not known here */
+    }
+    for (uint32_t i = 0; i < r->n_held; i++) {
+        if (strcmp(r->held[i].model, m->id) != 0) continue;
+        p->had_first = r->held[i].first;
+        p->had_end = r->held[i].end;
     }
     const struct plan_wish *w = &m->wish;
     p->cut_off = p->fetches && w->link && w->link(w->link_user, r->id, c->self).reach == PLAN_REACHES_NOT;

@@ -14,17 +14,13 @@
 
 enum { MAX_FILE = 1 << 16 };
 
-struct entry {
-    char model[65]; /* its id, 64 hexadecimal digits */
-    uint32_t first, end;
-};
 struct held {
     char *path; /* NULL: nothing is kept */
-    struct entry list[HELD_MAX];
+    struct record_held list[HELD_MAX];
     uint32_t n;
 };
 
-static const struct entry *find(const struct held *h, const char *model) {
+static const struct record_held *find(const struct held *h, const char *model) {
     for (uint32_t i = 0; i < h->n; i++)
         if (strcmp(h->list[i].model, model) == 0) return &h->list[i];
     return NULL;
@@ -32,11 +28,11 @@ static const struct entry *find(const struct held *h, const char *model) {
 
 /* At the end of the list. */
 static void put(struct held *h, const char *model, uint32_t first, uint32_t end) {
-    const struct entry *old = find(h, model);
+    const struct record_held *old = find(h, model);
     uint32_t at = old ? (uint32_t)(old - h->list) : 0;
     if (old || h->n == HELD_MAX) memmove(&h->list[at], &h->list[at + 1], (--h->n - at) * sizeof(*h->list));
-    struct entry *x = &h->list[h->n++];
-    *x = (struct entry){.first = first, .end = end};
+    struct record_held *x = &h->list[h->n++];
+    *x = (struct record_held){.first = first, .end = end};
     snprintf(x->model, sizeof(x->model), "%s", model);
 }
 
@@ -100,17 +96,15 @@ void held_close(struct held *h) {
 }
 
 bool held_set(struct held *h, const char *model, uint32_t first, uint32_t end) {
-    const struct entry *old = find(h, model);
+    const struct record_held *old = find(h, model);
     if (!model_id_ok(model) || (old && old->first == first && old->end == end)) return false;
     put(h, model, first, end);
     if (h->path != NULL) write_file(h);
     return true;
 }
 
-const char *held_get(const struct held *h, uint32_t i) { return i < h->n ? h->list[i].model : NULL; }
-
-void held_find(const struct held *h, const char *model, uint32_t *ret_first, uint32_t *ret_end) {
-    const struct entry *x = find(h, model);
-    *ret_first = x ? x->first : 0;
-    *ret_end = x ? x->end : 0;
+uint32_t held_newest(const struct held *h, struct record_held *ret, uint32_t max) {
+    uint32_t n = h->n < max ? h->n : max;
+    for (uint32_t i = 0; i < n; i++) ret[i] = h->list[h->n - 1 - i];
+    return n;
 }

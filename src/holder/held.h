@@ -4,8 +4,7 @@
 #ifndef CARAVAN_HOLDER_HELD_H
 #define CARAVAN_HOLDER_HELD_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "members/record.h"
 
 enum { HELD_MAX = 128 }; /* models; the one whose layers changed longest ago is forgotten */
 
@@ -16,9 +15,7 @@ void held_close(struct held *h); /* NULL is fine */
 
 /* Layers [first, end) of the model are held. true: that is new, and was written. */
 bool held_set(struct held *h, const char *model, uint32_t first, uint32_t end);
-/* The id of a model of which it held layers; NULL: there are not so many. */
-const char *held_get(const struct held *h, uint32_t i);
-/* 0, 0: none. */
-void held_find(const struct held *h, const char *model, uint32_t *ret_first, uint32_t *ret_end);
+/* The layers of the models that changed last, the newest first. Returns how many, at most max. */
+uint32_t held_newest(const struct held *h, struct record_held *ret, uint32_t max);
 
 #endif

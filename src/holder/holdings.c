@@ -23,7 +23,6 @@ struct holdings {
     size_t n_cached;
     uint64_t room;
     clock_us looked; /* 0: never */
-    bool listed;     /* the cache has been looked through once */
     struct held *held;
 };
 
@@ -47,9 +46,8 @@ static void cache_look_run(void *job) {
 static void cache_look_done(void *job) {
     const struct cache_look *l = job;
     struct holdings *h = l->holdings;
-    bool changed = !h->listed || h->n_cached != l->n_cached || (h->room != l->room && (h->room < ROOM_LITTLE || l->room < ROOM_LITTLE));
+    bool changed = h->n_cached != l->n_cached || (h->room != l->room && (h->room < ROOM_LITTLE || l->room < ROOM_LITTLE));
     h->room = l->room;
-    h->listed = true;
     for (size_t i = 0; i < l->n_cached && !changed; i++) changed = strcmp(h->cached[i].id, l->cached[i].id) != 0;
     memcpy(h->cached, l->cached, sizeof(h->cached));
     h->n_cached = l->n_cached;
@@ -91,14 +89,13 @@ void holdings_free(struct holdings *h) {
 
 /* ---- what others are told ---- */
 
-static void record_add(const struct holdings *h, struct record *r, const char *model, bool whole) {
+static void record_add(struct record *r, const char *model, bool whole) {
     for (uint32_t i = 0; i < r->n_files; i++)
         if (strcmp(r->files[i].model, model) == 0) return;
     if (r->n_files == RECORD_MAX_FILES || !model_id_ok(model)) return;
     struct record_file *f = &r->files[r->n_files++];
     memcpy(f->model, model, sizeof(f->model));
     f->whole = whole;
-    held_find(h->held, model, &f->first, &f->end);
 }
 
 void holdings_held(struct holdings *h, const struct stage_order *order) {
@@ -110,11 +107,10 @@ void holdings_record(const struct holdings *h, struct record *r) {
     char (*ids)[65] = mem_calloc(WEIGHTS_MAX_MODELS, sizeof(*ids));
     struct stage_child *c;
     size_t count = weights_server_models(h->parts.weights, ids);
-    for (size_t i = 0; i < count; i++) record_add(h, r, ids[i], true);
-    for (size_t i = 0; (c = stages_get(h->parts.stages, i)); i++) record_add(h, r, stage_child_order(c)->model, false);
-    for (size_t i = 0; i < h->n_cached; i++) record_add(h, r, h->cached[i].id, false);
-    const char *model;
-    for (uint32_t i = 0; !h->listed && (model = held_get(h->held, i)) != NULL; i++) record_add(h, r, model, false); /* so it seems */
+    for (size_t i = 0; i < count; i++) record_add(r, ids[i], true);
+    for (size_t i = 0; (c = stages_get(h->parts.stages, i)); i++) record_add(r, stage_child_order(c)->model, false);
+    for (size_t i = 0; i < h->n_cached; i++) record_add(r, h->cached[i].id, false);
+    r->n_held = held_newest(h->held, r->held, RECORD_MAX_HELD);
     free(ids);
 }
 

@@ -3,7 +3,7 @@
  * perhaps kept prefixes. Among alike nodes the search would choose by chance, and each node fetch what another one has. */
 #include "plan/plan_priv.h"
 
-#define STAY_SLACK 1.1 /* how much slower a token may be there */
+#define STAY_SLACK 1.3 /* how much slower a token may be there: as much as must be gained by dividing a model */
 
 uint32_t plan_stay_chain(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint32_t *chain,
                          struct plan_wish *wish) {

@@ -24,10 +24,13 @@ static const char *id_of(unsigned i) {
     return id;
 }
 
+/* Layers [first, end) of model i; 0, 0: it is not known. */
 static bool holds(const struct held *h, unsigned i, uint32_t first, uint32_t end) {
-    uint32_t f, e;
-    held_find(h, id_of(i), &f, &e);
-    return f == first && e == end;
+    struct record_held all[HELD_MAX];
+    uint32_t n = held_newest(h, all, HELD_MAX);
+    for (uint32_t k = 0; k < n; k++)
+        if (strcmp(all[k].model, id_of(i)) == 0) return all[k].first == first && all[k].end == end;
+    return first == 0 && end == 0;
 }
 
 static void layers_are_found_after_a_restart(void **state) {
@@ -53,6 +56,9 @@ static void the_oldest_are_forgotten(void **state) {
     held_set(h, id_of(HELD_MAX), 4, 5);
     held_close(h);
     h = held_open(dir);
+    struct record_held newest[2];
+    assert_int_equal(held_newest(h, newest, 2), 2);
+    assert_true(newest[0].first == 4 && newest[0].end == 5 && newest[1].first == 1 && newest[1].end == 3);
     assert_true(holds(h, 0, 1, 3) && holds(h, 1, 0, 0) && holds(h, 2, 1, 2) && holds(h, HELD_MAX, 4, 5));
     held_close(h);
 }
