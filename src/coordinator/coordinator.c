@@ -424,7 +424,7 @@ static void copy_leave(struct coordinator *c, struct copy *x, clock_us now, cons
         if (v->work(v->user, x->record.instance).calls == 0) copy_ask(c, x, now, why);
         return;
     }
-    log_info("node", "\"%s\" is unloaded: %s", x->record.name, why);
+    log_info("node", "\"%s\" is %s: %s", x->record.name, x->ready != 0 ? "unloaded" : "not loaded", why);
     copy_close(c, x, now, v);
 }
 

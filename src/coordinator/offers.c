@@ -271,10 +271,18 @@ static void offers_evict(struct coordinator *c, struct copy *x, clock_us now, co
     if (oldest) copy_ask(c, oldest, now, "others need the room");
 }
 
+/* For how long the model has waited for room: no longer than the requests that want it, some of which may have given up, unless a user
+ * wants it. */
+static clock_us waited_for_room(const struct copy *x, clock_us now, const struct coordinator_view *v) {
+    const struct load_wish *w = &x->record.wish;
+    clock_us waited = now - x->room_since, oldest = v->queue(v->user, x->record.name).oldest;
+    return w->kept || w->pinned || oldest > waited ? waited : oldest;
+}
+
 /* No idle copies would leave enough room: others give way. */
 static void offers_press(struct coordinator *c, struct copy *x, clock_us now, const struct coordinator_view *v) {
     struct offers_who who = {.but = x->model, .replicas = offers_fit(c, v, x->model, x, counts_firm, NULL)};
-    if (!who.replicas && now < x->room_since + c->tuning.swap_wait) return;
+    if (!who.replicas && waited_for_room(x, now, v) < c->tuning.swap_wait) return;
     enum coordinator_room room = who.replicas ? COORDINATOR_ROOM_FURTHER : COORDINATOR_ROOM_BUSY;
     if (!offers_drain(c, now, &who)) offers_ask_others(c, x, v, &who, room, UINT64_MAX);
 }
@@ -323,7 +331,7 @@ void offers_make_room(struct coordinator *c, struct copy *x, clock_us now, const
         offers_press(c, x, now, v);
         return;
     }
-    clock_us wait = c->tuning.swap_wait, grace = now >= x->room_since + wait ? 0 : GRACE_US < wait ? GRACE_US : wait;
+    clock_us wait = c->tuning.swap_wait, grace = waited_for_room(x, now, v) >= wait ? 0 : GRACE_US < wait ? GRACE_US : wait;
     const struct offers_who who = {.but = x->model, .idle_for = grace};
     offers_evict(c, x, now, v, &who, offers_fit(c, v, x->model, x, counts_here, NULL));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Plans of models whose files are on other nodes: the question goes to such a node over the control link (PLAN), which plans as it would
- * load, and its answer comes back (PLANNED). A question gets one answer, an error if the node is lost. Loop thread only; owned by the
- * node. */
+ * load, and its answer comes back (PLANNED). A question gets one answer; if the node is lost, another one that has the file is asked,
+ * or the answer is an error. Loop thread only; owned by the node. */
 #ifndef CARAVAN_NODE_PLAN_ASKS_H
 #define CARAVAN_NODE_PLAN_ASKS_H
 
@@ -17,12 +17,15 @@ struct plan_asks; /* opaque */
 struct plan_asks *plan_asks_create(const struct plan_asks_parts *parts);
 void plan_asks_free(struct plan_asks *a); /* open questions end with an error. NULL is fine */
 
-/* A linked node that has the model's file and answers such questions; 0: there is none. */
-uint64_t plan_asks_whom(const struct plan_asks *a, const char *model);
-/* Asks the node. text: the body of a POST /caravan/v1/plan. The answer's text is valid during the call of done, and NULL if e has an error;
- * done is called once, unless this returns an error: ERR_LIMIT, ERR_BUSY, ERR_UNAVAILABLE. */
+/* Is there a linked node that has the model's file and answers such questions? */
+bool plan_asks_any(const struct plan_asks *a, const char *model);
+/* Asks such a node. text: the body of a POST /caravan/v1/plan. The answer's text is valid during the call of done, and NULL if e has
+ * an error; done is called once, unless this returns an error (ERR_INVALID, ERR_LIMIT, ERR_BUSY, ERR_UNAVAILABLE) or the question is
+ * forgotten. */
 typedef void (*plan_asks_done_fn)(void *user, const char *text, const struct err *e);
-err_code plan_asks_send(struct plan_asks *a, uint64_t node, const char *text, plan_asks_done_fn done, void *user, struct err *e);
+err_code plan_asks_send(struct plan_asks *a, const char *model, const char *text, plan_asks_done_fn done, void *user, struct err *e);
+/* Nobody wants to know any more; false: no question of this user is open. */
+bool plan_asks_forget(struct plan_asks *a, const void *user);
 /* Answers another node's question. text: NULL if there is none; e->code: ERR_OK if there is one. */
 void plan_asks_answer(struct plan_asks *a, uint64_t node, uint64_t id, const char *text, const struct err *e);
 

@@ -149,7 +149,11 @@ static void asked_done(void *job) {
     asked_answer(a, good ? buf_cstr(&a->out) : NULL, &a->err);
 }
 
-static void asked_gone(void *user) { ((struct asked *)user)->x = NULL; }
+static void asked_gone(void *user) {
+    struct asked *a = user;
+    a->x = NULL;
+    if (plan_asks_forget(a->route->parts.asks, a)) asked_free(a);
+}
 
 static yyjson_doc *status_of(const struct plan_route *p) {
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -270,13 +274,13 @@ static void asked_told(void *user, const char *text, const struct err *e) {
     asked_free(a);
 }
 
-/* Lets the node plan that has the model's file. */
-static err_code asked_elsewhere(struct asked *a, uint64_t node, yyjson_doc *body, const char *model, struct err *e) {
+/* Lets a node plan that has the model's file. */
+static err_code asked_elsewhere(struct asked *a, yyjson_doc *body, const char *model, struct err *e) {
     yyjson_mut_doc *doc = yyjson_doc_mut_copy(body, NULL);
     yyjson_mut_val *root = yyjson_mut_doc_get_root(doc);
     yyjson_mut_obj_put(root, yyjson_mut_str(doc, "model"), yyjson_mut_strcpy(doc, model));
     char *text = yyjson_mut_write(doc, 0, NULL);
-    err_code code = text ? plan_asks_send(a->route->parts.asks, node, text, asked_told, a, e) : err_set(e, ERR_MEMORY, "no memory");
+    err_code code = text ? plan_asks_send(a->route->parts.asks, model, text, asked_told, a, e) : err_set(e, ERR_MEMORY, "no memory");
     free(text);
     yyjson_mut_doc_free(doc);
     return code;
@@ -287,7 +291,7 @@ static void on_plan(void *user, struct http_exchange *x, const char *rest) {
     struct asked *a = MEM_NEW(struct asked);
     struct err e = {0};
     yyjson_doc *doc = NULL;
-    uint64_t node = 0;
+    bool elsewhere = false;
     (void)rest;
     buf_init(&a->out, MAX_ANSWER);
     a->route = p;
@@ -295,8 +299,8 @@ static void on_plan(void *user, struct http_exchange *x, const char *rest) {
     err_code code = admin_body(x, &doc, &e);
     if (code == ERR_OK) code = read_asked(p, yyjson_doc_get_root(doc), a, &e);
     const char *model = names_resolve(p->parts.names, a->name);
-    if (code == ERR_OK && a->name[0] && !a->path) node = plan_asks_whom(p->parts.asks, model);
-    if (code == ERR_OK && node != 0) code = asked_elsewhere(a, node, doc, model, &e);
+    if (code == ERR_OK && a->name[0] && !a->path) elsewhere = plan_asks_any(p->parts.asks, model);
+    if (code == ERR_OK && elsewhere) code = asked_elsewhere(a, doc, model, &e);
     yyjson_doc_free(doc);
     if (code != ERR_OK) {
         gateway_respond_error(x, code, &e);
@@ -304,7 +308,7 @@ static void on_plan(void *user, struct http_exchange *x, const char *rest) {
         return;
     }
     http_exchange_on_gone(x, asked_gone, a);
-    if (node == 0) asked_begin(a);
+    if (!elsewhere) asked_begin(a);
 }
 
 err_code plan_route_on_plan(struct plan_route *p, uint64_t from, const uint8_t *payload, size_t len, struct err *e) {

@@ -5,20 +5,31 @@
 
 #define STAY_SLACK 1.3 /* how much slower a token may be there: as much as must be gained by dividing a model */
 
+/* Continues the chain, of n nodes so far, with former slices from layer `at` on that fit. tries: how many more may be looked at, since what
+ * nodes remember may be of different times. */
+static uint32_t continue_chain(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint32_t at, uint32_t *chain,
+                               uint32_t n, uint32_t *tries) {
+    if (at == m->n_layer) return n;
+    for (uint32_t i = 0; i < n_nodes && n < PLAN_MAX_STAGES; i++) {
+        const struct plan_node *x = &nodes[i]; /* each next slice begins later, so no node comes twice */
+        if (x->had_first != at || x->had_end <= at || x->had_end > m->n_layer) continue;
+        if (*tries == 0) return 0;
+        (*tries)--;
+        if (!m->may(m->user, at, x->had_end) || m->need(m->user, at, x->had_end) > x->memory) continue;
+        chain[n] = i;
+        uint32_t found = continue_chain(m, nodes, n_nodes, x->had_end, chain, n + 1, tries);
+        if (found > 0) return found;
+    }
+    return 0;
+}
+
 uint32_t plan_stay_chain(const struct plan_model *m, const struct plan_node *nodes, uint32_t n_nodes, uint32_t *chain,
                          struct plan_wish *wish) {
-    uint32_t n = 0, at = 0;
-    while (at < m->n_layer && n < PLAN_MAX_STAGES) {
-        uint32_t i = 0;
-        while (i < n_nodes && (nodes[i].had_first != at || nodes[i].had_end <= at)) i++;
-        if (i == n_nodes) return 0;
-        at = nodes[i].had_end; /* so no node comes twice */
-        wish->list[n] = nodes[i].had_end - nodes[i].had_first;
-        chain[n++] = i;
-    }
+    uint32_t tries = 1000, n = continue_chain(m, nodes, n_nodes, 0, chain, 0, &tries);
+    for (uint32_t i = 0; i < n; i++) wish->list[i] = nodes[chain[i]].had_end - nodes[chain[i]].had_first;
     wish->placement = PLAN_LIST;
     wish->n_list = n;
-    return at == m->n_layer ? n : 0;
+    return n;
 }
 
 bool plan_stay_pays(const struct plan *before, const struct plan *best, const struct plan_model *m, const struct plan_node *nodes,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * `caravan plan`: what a model would need and how fast it would be, on this cluster or on paper. Loads no weights. */
+#include <unistd.h>
+
 #include "base/mem.h"
 #include "cli/admin.h"
 #include "cli/cli.h"
@@ -73,6 +75,7 @@ static err_code plan_there(const struct options *o, const struct paper *p, struc
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         if (option_is_set(o, numbers[i].option)) yyjson_mut_obj_add_real(doc, root, numbers[i].field, option_num(o, numbers[i].option));
     if (p->question.prompt > 0) yyjson_mut_obj_add_uint(doc, root, "prompt_tokens", p->question.prompt);
+    if (option_text(o, OPT_FLEET)[0]) yyjson_mut_obj_add_str(doc, root, "fleet", option_text(o, OPT_FLEET));
     yyjson_mut_obj_add_bool(doc, root, "cost", p->question.cost);
     json_write(&b, doc);
     yyjson_mut_doc_free(doc);
@@ -101,8 +104,8 @@ static err_code plan_one(const struct options *o, struct paper *p, struct err *e
     struct sheet s = {0};
     p->question.name = option_argument(o, 0);
     err_code code = plan_model_find(o, p->question.name, p->status != NULL, &source, e);
-    bool cluster = p->status != NULL && !option_text(o, OPT_FLEET)[0] && p->prices == NULL;
-    if (code == ERR_UNAVAILABLE && cluster) return plan_there(o, p, e);
+    bool by_file = p->prices != NULL || access(option_text(o, OPT_FLEET), F_OK) == 0; /* a file of this machine is unknown there */
+    if (code == ERR_UNAVAILABLE && p->status != NULL && !by_file) return plan_there(o, p, e);
     if (code != ERR_OK) return code;
     plan_paper_measure(o, p, &source);
     code = sheet_make(&p->question, &source, p->fleet, &s, e);

@@ -137,6 +137,10 @@ err_code plan_model_find(const struct options *o, const char *name, bool node_ru
     if (node_runs) asked = ask_node(o, name, &ret->gguf, &why);
     if (asked == ERR_OK) return ERR_OK;
     if (open_in_folder(o, name, ret, &code, e)) return code;
+    if (asked == ERR_UNAVAILABLE) { /* the cluster's model goes before one of that name that plans know */
+        if (e) *e = why;
+        return asked;
+    }
     code = shapes_open(name, &ret->gguf, e);
     ret->is_shape = code == ERR_OK;
     if (code != ERR_NOT_FOUND) return code;

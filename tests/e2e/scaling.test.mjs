@@ -26,7 +26,10 @@ await run({
         const first = await new Node('r1', options).open()
         const nodes = [first]
         for (const name of ['r2', 'r3']) nodes.push(await new Node(name, [...options, '--peer', first.listen]).open())
-        await until('all see all', async () => (await list(first)).many?.files.length === 3)
+        for (const node of nodes) { // a node that doesn't see who coordinates the model would load it, too
+            await until(`${node.name} sees all`, async () => (await list(node)).many?.files.length === 3 &&
+                (await node.status()).nodes.filter((n) => n.self || n.state === 'linked').length === 3)
+        }
         assert.equal((await cli(first, 'load', 'many', '--replicas', 'auto')).code, 0)
         const log = () => nodes.map((node) => node.logText()).join('\n') // any of them may coordinate the model
         const copies = async () => (await list(first)).many.instances

@@ -437,6 +437,28 @@ static void clients_that_give_up_cause_no_swap(void **state) {
     }
 }
 
+/* Clients that come one after another and give up soon have not waited for long, together neither. */
+static void impatient_clients_cause_no_swap(void **state) {
+    (void)state;
+    struct cluster *s = make(1, 8, &tuning);
+    struct seen seen = {0};
+    run(s, &seen, 5);
+    struct client *busy = ask(s, 0, ANN, 90 * SECOND);
+    run(s, &seen, 10);
+    CHECK(s, busy->runs && copies(s, ANN, true) == 1, "\"ann\" is not loaded");
+    for (uint32_t i = 0; i < 30; i++) {
+        struct client *x = ask(s, 0, BEA, SECOND);
+        run(s, &seen, 1);
+        x->on = false;
+        run(s, &seen, 1);
+    }
+    CHECK(s, loads(s) == 1 && copies(s, ANN, true) == 1, "%u loads", (unsigned)loads(s));
+    const struct client *patient = ask(s, 0, BEA, SECOND);
+    run(s, &seen, 60);
+    CHECK(s, !patient->on && loads(s) == 2, "one that waits is not answered");
+    cluster_free(s);
+}
+
 /* A load that has begun is not broken off. */
 static void a_load_that_has_begun_ends(void **state) {
     (void)state;
@@ -462,6 +484,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_fault_in_between),
         cmocka_unit_test(models_take_turns),
         cmocka_unit_test(clients_that_give_up_cause_no_swap),
+        cmocka_unit_test(impatient_clients_cause_no_swap),
         cmocka_unit_test(a_load_that_has_begun_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

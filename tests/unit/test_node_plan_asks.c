@@ -51,7 +51,7 @@ static void place_close(struct place *p) {
 static uint64_t question(struct place *p) {
     struct ask_plan heard;
     struct err e;
-    assert_int_equal(plan_asks_send(p->asks, bench_other(p->bench), "{\"model\":\"far\"}", on_done, p, &e), ERR_OK);
+    assert_int_equal(plan_asks_send(p->asks, "far", "{\"model\":\"far\"}", on_done, p, &e), ERR_OK);
     const struct bench_frame *f = bench_hear(p->bench, FRAME_PLAN);
     assert_int_equal(ask_plan_decode(f->payload, f->len, &heard, &e), ERR_OK);
     assert_string_equal(heard.text, "{\"model\":\"far\"}");
@@ -76,8 +76,8 @@ static void a_node_with_the_file_is_asked(void **state) {
     for (int plans = 0; plans < 2; plans++) { /* an older build doesn't know the question */
         struct place p;
         place_open(&p, plans);
-        assert_true(plan_asks_whom(p.asks, "far") == (plans ? bench_other(p.bench) : 0));
-        assert_true(plan_asks_whom(p.asks, "farther") == 0);
+        assert_true(plan_asks_any(p.asks, "far") == (plans != 0));
+        assert_false(plan_asks_any(p.asks, "farther"));
         place_close(&p);
     }
 }
@@ -121,6 +121,43 @@ static void a_question_to_a_lost_node_ends(void **state) {
     assert_int_equal(p.n_done, 3);
 }
 
+/* Of the nodes that have the file, one that can be reached is asked. When none is left, the question ends. */
+static void a_node_that_can_be_reached_is_asked(void **state) {
+    (void)state;
+    struct place p;
+    place_open(&p, true);
+    struct record *other = records_take(&p.bench->records, bench_other(p.bench)), *far = MEM_NEW(struct record);
+    far->id = 0x1234;
+    far->plans = true;
+    far->cards = mem_calloc(1, sizeof(*far->cards));
+    far->n_cards = 1;
+    snprintf(far->cards[0].name, sizeof(far->cards[0].name), "far");
+    records_put(&p.bench->records, far, true, 0); /* it seems to be linked, and is not */
+    records_put(&p.bench->records, other, true, 0);
+    uint64_t id = question(&p);
+    struct record lost = {.id = bench_other(p.bench), .name = "other"};
+    plan_asks_lost(p.asks, &lost);
+    assert_int_equal(p.n_done, 1);
+    assert_int_equal(p.code, ERR_UNAVAILABLE);
+    answer(&p, bench_other(p.bench), id, "{}", ERR_OK);
+    assert_int_equal(p.n_done, 1);
+    place_close(&p);
+}
+
+/* A client that gives up leaves its place to others. */
+static void a_forgotten_question_is_over(void **state) {
+    (void)state;
+    struct place p;
+    place_open(&p, true);
+    uint64_t id = question(&p);
+    assert_false(plan_asks_forget(p.asks, &id));
+    assert_true(plan_asks_forget(p.asks, &p));
+    assert_false(plan_asks_forget(p.asks, &p));
+    answer(&p, bench_other(p.bench), id, "{}", ERR_OK);
+    place_close(&p);
+    assert_int_equal(p.n_done, 0);
+}
+
 static void questions_have_limits(void **state) {
     (void)state;
     struct place p;
@@ -128,10 +165,10 @@ static void questions_have_limits(void **state) {
     place_open(&p, true);
     char *text = mem_calloc(1, ASK_MAX_PLAN + 2);
     memset(text, 'x', ASK_MAX_PLAN + 1);
-    assert_int_equal(plan_asks_send(p.asks, bench_other(p.bench), text, on_done, &p, &e), ERR_LIMIT);
-    assert_int_equal(plan_asks_send(p.asks, bench_other(p.bench) + 1, "{}", on_done, &p, &e), ERR_UNAVAILABLE); /* there is no link */
+    assert_int_equal(plan_asks_send(p.asks, "far", text, on_done, &p, &e), ERR_INVALID);
+    assert_int_equal(plan_asks_send(p.asks, "farther", "{}", on_done, &p, &e), ERR_UNAVAILABLE); /* nobody has it */
     unsigned n = 0;
-    while (n < 1000 && plan_asks_send(p.asks, bench_other(p.bench), "{}", on_done, &p, &e) == ERR_OK) n++;
+    while (n < 1000 && plan_asks_send(p.asks, "far", "{}", on_done, &p, &e) == ERR_OK) n++;
     assert_int_equal(n, 32);
     assert_int_equal(e.code, ERR_BUSY);
     free(text);
@@ -142,7 +179,9 @@ static void questions_have_limits(void **state) {
 int main(int argc, char **argv) {
     if (argc > 1) return bench_stage();
     program = argv[0];
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_node_with_the_file_is_asked), cmocka_unit_test(an_answer_counts_once),
-                                       cmocka_unit_test(a_question_to_a_lost_node_ends), cmocka_unit_test(questions_have_limits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_node_with_the_file_is_asked),  cmocka_unit_test(an_answer_counts_once),
+        cmocka_unit_test(a_question_to_a_lost_node_ends), cmocka_unit_test(a_node_that_can_be_reached_is_asked),
+        cmocka_unit_test(a_forgotten_question_is_over),   cmocka_unit_test(questions_have_limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,11 @@ static void a_model_stays_where_it_was(void **state) {
     plan_explain(&p, &m, nodes, &b);
     assert_non_null(strstr(buf_cstr(&b), "They had these layers before."));
     buf_done(&b);
+    nodes[0].had_end = 8; /* from another time, when it was larger; and a part that leads nowhere */
+    nodes[2].had_end = 4;
+    assert_int_equal(plan_make(&m, nodes, 4, &fast, &p, NULL), ERR_OK);
+    assert_slices(&p, 2, (uint32_t[][3]){{3, 0, 3}, {1, 3, 8}});
+    nodes[0].had_end = nodes[2].had_end = 0;
     const struct {
         const char *what;
         uint32_t node, first, end;
