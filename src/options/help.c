@@ -154,6 +154,16 @@ static void put_range(struct buf *out, const struct option_row *row) {
     else if (row->type == OPTION_NUM) buf_printf(out, " (%g to %g)", row->min, row->max);
 }
 
+/* "run, verify" */
+static void put_commands(struct buf *out, unsigned commands) {
+    const char *separator = "";
+    for (int id = 0; id < COMMAND_COUNT; id++) {
+        if ((commands >> id & 1) == 0) continue;
+        buf_printf(out, "%s%s", separator, command_rows[id].name);
+        separator = ", ";
+    }
+}
+
 static void put_markdown_row(struct buf *out, enum option_id id) {
     const struct option_row *row = &option_rows[id];
     char name[OPTION_NAME_MAX], word[OPTION_WORD_MAX];
@@ -163,14 +173,9 @@ static void put_markdown_row(struct buf *out, enum option_id id) {
     put_cell(out, row->type == OPTION_FLAG ? "yes or no" : row->form);
     put_range(out, row);
     buf_printf(out, " | %s | ", option_shown_default(id, word));
-    const char *separator = "";
-    for (int command = 0; row->commands != OPTION_ALL && command < COMMAND_COUNT; command++) {
-        if (option_belongs(id, (enum command_id)command)) {
-            buf_printf(out, "%s%s", separator, command_rows[command].name);
-            separator = ", ";
-        }
-    }
-    buf_append_str(out, row->commands == OPTION_ALL ? "all | " : " | ");
+    if (row->commands == OPTION_ALL) buf_append_str(out, "all");
+    else put_commands(out, row->commands);
+    buf_append_str(out, " | ");
     put_cell(out, row->help);
     buf_append_str(out, " |\n");
 }
@@ -178,8 +183,8 @@ static void put_markdown_row(struct buf *out, enum option_id id) {
 void options_markdown(struct buf *out) {
     buf_append_str(
         out, "# Commands and options\n\n"
-             "Written by `./caravan help --markdown > docs/OPTIONS.md` from tables/commands.def, tables/options.def and "
-             "tables/sampling.def; the test run compares.\n\n"
+             "Written by `./caravan help --markdown > docs/OPTIONS.md` from tables/commands.def, tables/options.def, "
+             "tables/sampling.def and tables/exclusive.def; the test run compares.\n\n"
              "An option is taken from the command line (`--name value`, `--name=value`; `--name` and `--no-name` for yes and no), else "
              "from the environment (`CARAVAN_NAME`, with `_` for `-`; values of one that may be repeated are separated by commas; an empty "
              "variable counts as none), else "
@@ -192,6 +197,17 @@ void options_markdown(struct buf *out) {
                        command_rows[id].arguments, command_rows[id].help);
     buf_append_str(out, "\n## Options\n\n| option | value | default | commands | what it does |\n|---|---|---|---|---|\n");
     for (int id = 0; id < OPT_COUNT; id++) put_markdown_row(out, (enum option_id)id);
+    buf_append_str(
+        out,
+        "\n## Options that exclude each other\n\nBoth from the same source (the command line, the environment, the config file) are an "
+        "error; else the one from the stronger source counts.\n\n| options | commands | why |\n|---|---|---|\n");
+    for (size_t i = 0; i < option_exclusive_count; i++) {
+        const struct option_exclusive *x = &option_exclusive_rows[i];
+        char first[OPTION_NAME_MAX], second[OPTION_NAME_MAX];
+        buf_printf(out, "| `--%s`, `--%s` | ", option_show_name(x->first, first), option_show_name(x->second, second));
+        put_commands(out, x->commands);
+        buf_printf(out, " | %s |\n", x->why);
+    }
     buf_append_str(out, "\n## Exit status\n\n| status | meaning |\n|---|---|\n| 0 | done; `verify`: identical |\n"
                         "| 1 | `verify`: the split model differs |\n| 2 | `verify`: close, not identical |\n");
     for (int code = 1; code < ERR_COUNT; code++) buf_printf(out, "| %d | %s |\n", err_exit_code((err_code)code), err_text((err_code)code));

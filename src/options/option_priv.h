@@ -35,6 +35,15 @@ struct option_row {
 };
 extern const struct option_row option_rows[OPT_COUNT];
 
+/* Two options of which only one can count (tables/exclusive.def). */
+struct option_exclusive {
+    enum option_id first, second;
+    unsigned commands; /* bits OPTION_COMMAND */
+    const char *why;
+};
+extern const struct option_exclusive option_exclusive_rows[];
+extern const size_t option_exclusive_count;
+
 struct command_row {
     const char *name;
     const char *arguments;

@@ -324,15 +324,12 @@ static err_code read_config(struct options *o, struct err *e) {
 
 /* ---- options that exclude each other ---- */
 
-static const struct exclusive {
-    enum option_id first, second;
-    unsigned commands;
-    const char *why;
-} exclusive_rows[] = {
+const struct option_exclusive option_exclusive_rows[] = {
 #define EXCLUSIVE(first, second, commands, why) {OPT_##first, OPT_##second, commands, why},
 #include "../../tables/exclusive.def"
 #undef EXCLUSIVE
 };
+const size_t option_exclusive_count = ARRAY_LEN(option_exclusive_rows);
 
 /* An option that was taken back, as by --no-raw or an empty text, isn't given. */
 static bool is_given(const struct options *o, enum option_id id) {
@@ -350,7 +347,7 @@ static void put_name(const struct options *o, enum option_id id, struct buf *out
     else buf_printf(out, "%s%s", source == OPTION_FROM_COMMAND_LINE ? "--" : "", option_show_name(id, name));
 }
 
-static err_code refuse_both(const struct options *o, const struct exclusive *x, struct err *e) {
+static err_code refuse_both(const struct options *o, const struct option_exclusive *x, struct err *e) {
     struct buf first, second;
     buf_init(&first, 2 * OPTION_NAME_MAX);
     buf_init(&second, 2 * OPTION_NAME_MAX);
@@ -365,8 +362,8 @@ static err_code refuse_both(const struct options *o, const struct exclusive *x, 
 }
 
 static err_code check_exclusive(struct options *o, struct err *e) {
-    for (size_t i = 0; i < ARRAY_LEN(exclusive_rows); i++) {
-        const struct exclusive *x = &exclusive_rows[i];
+    for (size_t i = 0; i < option_exclusive_count; i++) {
+        const struct option_exclusive *x = &option_exclusive_rows[i];
         if (o->command == COMMAND_NONE || (x->commands >> o->command & 1) == 0) continue;
         if (!is_given(o, x->first) || !is_given(o, x->second)) continue;
         enum option_source first = o->values[x->first].source, second = o->values[x->second].source;
